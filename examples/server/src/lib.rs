@@ -1,0 +1,1 @@
+//! A full NeuroPod server, assembled from the library.

@@ -1,0 +1,111 @@
+//! The trait of sign-in, and the ready-made answer to "may this caller do that": owner or administrator.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::UserId;
+use crate::pod::Secret;
+use crate::user::{Role, Standing, User};
+
+/// Tells who is asking, and whether they may.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Auth: fmt::Debug + Send + Sync + 'static {
+    /// Who this is.
+    ///
+    /// # Errors
+    /// `Unauthenticated` if nobody or nobody known, `Suspended`; `Unreachable` if that can't be told now.
+    async fn authenticate(&self, credential: &Credential) -> Result<Identity>;
+
+    /// Whether `who` may do `action` to what `owner` has.
+    ///
+    /// # Errors
+    /// `NotFound` for somebody else's object (a stranger can't tell it from one that is not there), `Forbidden`.
+    async fn authorize(&self, who: &Identity, action: Action, owner: Owner) -> Result<()> {
+        owner_or_admin(who, action, owner)
+    }
+}
+
+/// What a caller shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Credential {
+    /// Nothing.
+    Anonymous,
+    /// A session token.
+    Bearer(Secret),
+    /// An ID token of an OIDC provider.
+    IdToken(Secret),
+    /// An e-mail address, believed as it is: development only.
+    Development {
+        /// The address.
+        email: String,
+    },
+}
+
+/// Who is asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user: User,
+    /// The session, if there is one.
+    pub session: Option<String>,
+}
+
+impl Identity {
+    /// Whether this is an administrator.
+    pub fn is_admin(&self) -> bool {
+        self.user.role == Role::Admin
+    }
+}
+
+/// What a caller wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// Look at something of the owner's.
+    Read,
+    /// Stop or delete something of the owner's.
+    End,
+    /// Launch or start something that costs the owner money.
+    Spend,
+    /// Change users, prices, templates, or look at everybody's.
+    Administer,
+}
+
+/// Whose object it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// A user's.
+    User(UserId),
+    /// The platform's own.
+    Platform,
+}
+
+/// Owners may do everything with what is theirs, administrators with everything; suspended users may only look and
+/// end.
+///
+/// # Errors
+/// As [`Auth::authorize`].
+pub fn owner_or_admin(who: &Identity, action: Action, owner: Owner) -> Result<()> {
+    if action == Action::Spend && who.user.standing != Standing::Active {
+        return Err(Error::new(
+            ErrorKind::Suspended,
+            "This account is suspended.",
+        ));
+    }
+    match owner {
+        _ if who.is_admin() => Ok(()),
+        Owner::User(id) if id == who.user.id && action != Action::Administer => Ok(()),
+        Owner::User(_) if action != Action::Administer => Err(Error::new(
+            ErrorKind::NotFound,
+            "There is no such object, or it is not yours.",
+        )),
+        _ => Err(Error::new(
+            ErrorKind::Forbidden,
+            "Only an administrator may do this.",
+        )),
+    }
+}

@@ -1,0 +1,150 @@
+//! The trait of billing, and the two that are shipped: [`Unmetered`] and (over the store's ledger) [`Prepaid`].
+
+mod prepaid;
+mod unmetered;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use prepaid::Prepaid;
+pub use unmetered::Unmetered;
+
+use crate::error::Result;
+use crate::id::{AccountId, PodId, UserId};
+use crate::money::Money;
+use crate::pod::{PodSpec, Terms};
+use crate::pricing::PriceList;
+use crate::store::{Condition, Meter, Page, Transfer, TransferQuery};
+use crate::time::Time;
+use crate::user::User;
+
+/// Prices pods, admits launches, and settles meters. Totals are set, never added, so everything may be repeated.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Billing: fmt::Debug + Send + Sync + 'static {
+    /// What a launch or start would cost, frozen into the run.
+    async fn quote(&self, ask: &Ask) -> Result<Quote>;
+
+    /// Whether it may happen: conditions that the store judges inside the one write. An outside biller reserves by
+    /// (pod, generation), idempotently, and answers none.
+    async fn admit(&self, admission: &Admission) -> Result<Vec<Condition>>;
+
+    /// Makes the total of each meter equal [`Reading::total`]. Open meters only go up; the last reading sets it
+    /// exactly and closes the meter; a closed meter ignores everything.
+    async fn settle(&self, readings: &[Reading]) -> Result<Vec<Settled>>;
+
+    /// Books money onto an account, once per [`Credit::id`]; the same id with other content is a `Conflict`.
+    async fn credit(&self, credit: &Credit) -> Result<()>;
+
+    /// What an account has at `at`.
+    async fn balance(&self, account: &AccountId, at: Time) -> Result<Balance>;
+
+    /// Transfers of an account, newest first.
+    async fn statement(&self, query: &TransferQuery) -> Result<Page<Transfer>>;
+}
+
+/// Asks for a price.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    /// Who will pay.
+    pub payer: User,
+    /// For what.
+    pub spec: PodSpec,
+    /// At these prices.
+    pub prices: PriceList,
+    /// The version of those prices.
+    pub price_version: u64,
+}
+
+/// A price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// Payer, rates, price version: frozen into the run.
+    pub terms: Terms,
+    /// What must be available at launch.
+    pub hold: Money,
+    /// Its parts, per hour.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// `gpu`, `containerDisk` or `volumeDisk`.
+    pub name: String,
+    /// Per hour.
+    pub per_hour: Money,
+}
+
+/// A launch or start that wants to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Which pod.
+    pub pod: PodId,
+    /// Which generation of its wish.
+    pub generation: u64,
+    /// At which price.
+    pub quote: Quote,
+    /// When.
+    pub at: Time,
+}
+
+/// The total of a meter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Which meter.
+    pub meter: Meter,
+    /// Who pays.
+    pub payer: AccountId,
+    /// For which generation of the pod.
+    pub generation: u64,
+    /// The whole amount so far.
+    pub total: Money,
+    /// Nothing comes after this.
+    pub last: bool,
+    /// When it was read, in our time.
+    pub at: Time,
+}
+
+/// What is posted of a meter now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Which meter.
+    pub meter: Meter,
+    /// Its total.
+    pub total: Money,
+}
+
+/// Money for an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credit {
+    /// Made by the caller, unique for ever.
+    pub id: String,
+    /// Whose.
+    pub account: AccountId,
+    /// Where it comes from: `funding` or `grants`.
+    pub from: AccountId,
+    /// More than nothing.
+    pub amount: Money,
+    /// What for, for people.
+    pub memo: String,
+    /// Who did it; `None` for the platform itself.
+    pub actor: Option<UserId>,
+    /// When, in our time.
+    pub at: Time,
+}
+
+/// What an account has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Balance {
+    /// All transfers.
+    pub posted: Money,
+    /// Set aside and not used up yet.
+    pub held: Money,
+    /// What a launch may use.
+    pub available: Money,
+    /// Never runs out.
+    pub unlimited: bool,
+}

@@ -1,0 +1,82 @@
+//! Billing that charges nothing, but freezes prices all the same.
+
+use async_trait::async_trait;
+
+use super::{Admission, Ask, Balance, Billing, Credit, Part, Quote, Reading, Settled};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::AccountId;
+use crate::money::Money;
+use crate::pod::Terms;
+use crate::store::{Condition, Page, Transfer, TransferQuery};
+use crate::time::Time;
+
+/// Charges nothing and refuses nobody. Runs still freeze payer, rates and price version.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unmetered;
+
+/// The price of an ask, with this account as payer.
+pub(super) fn quote(ask: &Ask, payer: AccountId) -> Result<Quote> {
+    let cost = ask.prices.cost(&ask.spec).ok_or_else(|| {
+        Error::invalid(
+            "/gpu",
+            format!("There is no GPU \"{}\" in the price list.", ask.spec.gpu),
+        )
+    })?;
+    let part = |name: &str, per_hour| Part {
+        name: name.to_owned(),
+        per_hour,
+    };
+    Ok(Quote {
+        terms: Terms {
+            payer,
+            run_rate: cost.run(),
+            volume_rate: cost.volume_disk,
+            price_version: ask.price_version,
+        },
+        hold: cost.total(),
+        parts: vec![
+            part("gpu", cost.gpu),
+            part("containerDisk", cost.container_disk),
+            part("volumeDisk", cost.volume_disk),
+        ],
+    })
+}
+
+#[async_trait]
+impl Billing for Unmetered {
+    async fn quote(&self, ask: &Ask) -> Result<Quote> {
+        Ok(Quote {
+            hold: Money::ZERO,
+            ..quote(ask, AccountId::of(ask.payer.id))?
+        })
+    }
+    async fn admit(&self, _: &Admission) -> Result<Vec<Condition>> {
+        Ok(Vec::new())
+    }
+    async fn settle(&self, readings: &[Reading]) -> Result<Vec<Settled>> {
+        Ok(readings
+            .iter()
+            .map(|r| Settled {
+                meter: r.meter,
+                total: Money::ZERO,
+            })
+            .collect())
+    }
+    async fn credit(&self, _: &Credit) -> Result<()> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "This installation does not meter anything, so it keeps no balances.",
+        ))
+    }
+    async fn balance(&self, _: &AccountId, _: Time) -> Result<Balance> {
+        Ok(Balance {
+            posted: Money::ZERO,
+            held: Money::ZERO,
+            available: Money::ZERO,
+            unlimited: true,
+        })
+    }
+    async fn statement(&self, _: &TransferQuery) -> Result<Page<Transfer>> {
+        Ok(Page::default())
+    }
+}

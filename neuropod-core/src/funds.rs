@@ -1,0 +1,95 @@
+//! What an account has, may spend, and when it runs dry: pure functions over rows, judged by stores inside the one
+//! write and by anybody else on what they read.
+
+use std::time::Duration;
+
+use crate::id::PodId;
+use crate::money::{Money, price};
+use crate::pod::{Pod, Run, Volume};
+use crate::store::{Account, Meter, Posted};
+use crate::time::Time;
+
+/// How long `run` is charged for if it is looked at (or ended) at `t`, in our time: from its start, never past its
+/// cutoff.
+pub fn charged(run: &Run, t: Time) -> Duration {
+    let Some(from) = run.charged_from else {
+        return Duration::ZERO;
+    };
+    run.cutoff.map_or(t, |c| t.min(c)).since(from)
+}
+
+/// What an open run has cost by `t`; never past the instant it was last seen, if a list has missed it.
+pub fn run_total(run: &Run, t: Time) -> Money {
+    price(
+        run.terms.run_rate,
+        charged(run, run.last_seen.map_or(t, |seen| t.min(seen))),
+    )
+}
+
+/// What a volume has cost by `t`.
+pub fn volume_total(volume: &Volume, t: Time) -> Money {
+    price(volume.rate, volume.elapsed(t))
+}
+
+/// The meters of a pod that `account` pays for, with their totals at `t`.
+pub fn meters<'a>(
+    account: &'a Account,
+    pod: &'a Pod,
+    t: Time,
+) -> impl Iterator<Item = (Meter, Money)> + 'a {
+    let run = pod
+        .run
+        .as_ref()
+        .filter(|r| r.terms.payer == account.id)
+        .map(|r| (Meter::Run(pod.id, r.n), run_total(r, t)));
+    let volume = pod
+        .volume
+        .as_ref()
+        .filter(|v| v.payer == account.id)
+        .map(|v| (Meter::Volume(pod.id), volume_total(v, t)));
+    run.into_iter().chain(volume)
+}
+
+/// The balance at `t`: what is posted, less what the meters of `pods` have counted and nobody has posted yet.
+/// `posted` tells what was posted of a meter.
+pub fn balance(
+    account: &Account,
+    pods: &[Pod],
+    posted: impl Fn(Meter) -> Option<Posted>,
+    t: Time,
+) -> Money {
+    let unposted = pods
+        .iter()
+        .flat_map(|pod| meters(account, pod, t))
+        .map(|(meter, total)| match posted(meter) {
+            Some(Posted { closed: true, .. }) => Money::ZERO,
+            Some(Posted { total: before, .. }) => (total - before).at_least_zero(),
+            None => total,
+        });
+    account.posted - unposted.sum()
+}
+
+/// What may be held at `t`: the balance less what is held and not used up yet. `except` leaves out that pod's own
+/// hold, so that a restart of the last affordable pod is not refused.
+pub fn available(
+    account: &Account,
+    pods: &[Pod],
+    posted: impl Fn(Meter) -> Option<Posted>,
+    except: Option<PodId>,
+    t: Time,
+) -> Money {
+    let held = pods
+        .iter()
+        .filter(|pod| Some(pod.id) != except)
+        .filter_map(|pod| {
+            let hold = pod.hold.as_ref().filter(|h| h.payer == account.id)?;
+            let used = pod
+                .run
+                .as_ref()
+                .filter(|r| r.generation == hold.generation)
+                .map_or(Money::ZERO, |r| run_total(r, t));
+            Some((hold.amount - used).at_least_zero())
+        });
+    let held: Money = held.sum();
+    balance(account, pods, posted, t) - held
+}

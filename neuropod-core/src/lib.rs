@@ -1,0 +1,26 @@
+//! The traits, types and loops of NeuroPod. See the crate `neuropod` for the whole and the repository's
+//! `ARCHITECTURE.md` for the map.
+//!
+//! Core does no IO of its own: it depends on none of sqlx, bollard, kube or axum.
+
+pub mod auth;
+pub mod billing;
+mod error;
+pub mod event;
+pub mod funds;
+pub mod id;
+pub mod money;
+pub mod orchestrator;
+pub mod pod;
+pub mod pricing;
+pub mod store;
+pub mod template;
+pub mod time;
+pub mod user;
+
+pub use auth::Auth;
+pub use billing::Billing;
+pub use error::{Error, ErrorKind, FieldError, Refusal, Result, RetryCause};
+pub use orchestrator::Orchestrator;
+pub use store::Store;
+pub use time::{Clock, Time};

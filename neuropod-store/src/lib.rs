@@ -1,0 +1,1 @@
+//! NeuroPod backend: store.

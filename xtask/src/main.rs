@@ -1,0 +1,2 @@
+//! `cargo xtask up | test`.
+fn main() {}
