@@ -13,6 +13,11 @@ pub mod money;
 pub mod orchestrator;
 pub mod pod;
 pub mod pricing;
+#[cfg(feature = "testing")]
+pub mod rule;
+#[cfg(not(feature = "testing"))]
+#[allow(dead_code, unreachable_pub)] // switches that only test builds can turn
+mod rule;
 pub mod store;
 pub mod template;
 pub mod time;
