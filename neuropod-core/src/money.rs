@@ -134,8 +134,8 @@ impl<'de> Deserialize<'de> for Money {
 /// that any series of readings adds up to the same total.
 pub fn price(rate: Money, elapsed: Duration) -> Money {
     const HOUR: i128 = 3_600_000_000;
-    let cost =
-        i128::from(rate.0) * i128::try_from(elapsed.as_micros()).unwrap_or(i128::MAX >> 64) / HOUR;
+    let micros = i128::try_from(elapsed.as_micros()).unwrap_or(i128::MAX);
+    let cost = i128::from(rate.0).saturating_mul(micros) / HOUR;
     Money(i64::try_from(cost).unwrap_or(i64::MAX))
 }
 
