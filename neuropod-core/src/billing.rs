@@ -16,7 +16,7 @@ use crate::id::{AccountId, PodId, UserId};
 use crate::money::Money;
 use crate::pod::{PodSpec, Terms};
 use crate::pricing::PriceList;
-use crate::store::{Condition, Meter, Page, Transfer, TransferQuery};
+use crate::store::{Condition, Meter, MeterTotal, Page, Transfer, TransferQuery};
 use crate::time::Time;
 use crate::user::User;
 
@@ -31,9 +31,11 @@ pub trait Billing: fmt::Debug + Send + Sync + 'static {
     /// (pod, generation), idempotently, and answers none.
     async fn admit(&self, admission: &Admission) -> Result<Vec<Condition>>;
 
-    /// Makes the total of each meter equal [`Reading::total`]. Open meters only go up; the last reading sets it
-    /// exactly and closes the meter; a closed meter ignores everything.
-    async fn settle(&self, readings: &[Reading]) -> Result<Vec<Settled>>;
+    /// The totals that the store is to post inside the one write that closes the run, so that no total comes from a
+    /// row that has changed meanwhile. An outside biller makes the total of each meter equal [`Reading::total`] by
+    /// itself, idempotently, and answers none: open meters only go up; the last reading sets it exactly and closes
+    /// the meter; a closed meter ignores everything.
+    async fn settle(&self, readings: &[Reading]) -> Result<Vec<MeterTotal>>;
 
     /// Books money onto an account, once per [`Credit::id`]; the same id with other content is a `Conflict`.
     async fn credit(&self, credit: &Credit) -> Result<()>;
@@ -106,15 +108,6 @@ pub struct Reading {
     pub last: bool,
     /// When it was read, in our time.
     pub at: Time,
-}
-
-/// What is posted of a meter now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settled {
-    /// Which meter.
-    pub meter: Meter,
-    /// Its total.
-    pub total: Money,
 }
 
 /// Money for an account.

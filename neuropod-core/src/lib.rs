@@ -5,11 +5,13 @@
 
 pub mod auth;
 pub mod billing;
+pub mod decide;
 mod error;
 pub mod event;
 pub mod funds;
 pub mod id;
 pub mod launch;
+pub mod life;
 pub mod money;
 pub mod orchestrator;
 pub mod pod;
@@ -23,6 +25,7 @@ pub mod store;
 pub mod template;
 pub mod time;
 pub mod user;
+pub mod wish;
 
 pub use auth::Auth;
 pub use billing::Billing;

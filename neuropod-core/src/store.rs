@@ -480,3 +480,46 @@ pub struct EventPage {
     /// The cursor asked for is too old or of another life of the database: events may be missing before these.
     pub reset: bool,
 }
+
+/// What follows from [`Store`]'s own methods.
+#[async_trait]
+pub trait StoreExt: Store {
+    /// One document, if it is there and has not expired.
+    async fn document(&self, kind: &str, key: &str, now: Time) -> Result<Option<Document>> {
+        let query = DocQuery {
+            kind: kind.to_owned(),
+            prefix: key.to_owned(),
+            limit: 1,
+            now,
+            ..DocQuery::default()
+        };
+        // Keys come in order, so the key itself comes before the longer ones that start with it.
+        Ok(self
+            .documents(&query)
+            .await?
+            .items
+            .into_iter()
+            .next()
+            .filter(|d| d.key == key))
+    }
+
+    /// Every pod of a filter, page by page.
+    async fn all_pods(&self, filter: PodFilter) -> Result<Vec<Pod>> {
+        let mut query = PodQuery {
+            filter,
+            after: None,
+            limit: 1000,
+        };
+        let mut pods = Vec::new();
+        loop {
+            let page = self.pods(&query).await?;
+            pods.extend(page.items);
+            query.after = page.next;
+            if query.after.is_none() {
+                return Ok(pods);
+            }
+        }
+    }
+}
+
+impl<T: Store + ?Sized> StoreExt for T {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::unmetered::quote;
-use super::{Admission, Ask, Balance, Billing, Credit, Quote, Reading, Settled};
+use super::{Admission, Ask, Balance, Billing, Credit, Quote, Reading};
 use crate::error::{Error, Result};
 use crate::funds;
 use crate::id::AccountId;
@@ -57,37 +57,15 @@ impl Billing for Prepaid {
         })
     }
 
-    async fn settle(&self, readings: &[Reading]) -> Result<Vec<Settled>> {
-        let meters: Vec<Meter> = readings.iter().map(|r| r.meter).collect();
-        let mut touch: Vec<AccountId> = readings
-            .iter()
-            .map(|r| r.payer.clone())
-            .filter(AccountId::is_customer)
-            .collect();
-        touch.dedup();
-        let totals = readings.iter().map(|r| MeterTotal {
+    async fn settle(&self, readings: &[Reading]) -> Result<Vec<MeterTotal>> {
+        let total = |r: &Reading| MeterTotal {
             meter: r.meter,
             payer: r.payer.clone(),
             total: r.total,
             last: r.last,
             at: r.at,
-        });
-        self.store
-            .commit(&Changes {
-                touch,
-                meters: totals.collect(),
-                ..Changes::default()
-            })
-            .await?;
-        let posted = self.store.meters(&meters).await?;
-        Ok(meters
-            .into_iter()
-            .zip(posted)
-            .map(|(meter, p)| Settled {
-                meter,
-                total: p.map_or(Money::ZERO, |p| p.total),
-            })
-            .collect())
+        };
+        Ok(readings.iter().map(total).collect())
     }
 
     async fn credit(&self, c: &Credit) -> Result<()> {

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 
-use super::{Admission, Ask, Balance, Billing, Credit, Part, Quote, Reading, Settled};
+use super::{Admission, Ask, Balance, Billing, Credit, Part, Quote, Reading};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::AccountId;
 use crate::money::Money;
 use crate::pod::Terms;
-use crate::store::{Condition, Page, Transfer, TransferQuery};
+use crate::store::{Condition, MeterTotal, Page, Transfer, TransferQuery};
 use crate::time::Time;
 
 /// Charges nothing and refuses nobody. Runs still freeze payer, rates and price version.
@@ -53,14 +53,8 @@ impl Billing for Unmetered {
     async fn admit(&self, _: &Admission) -> Result<Vec<Condition>> {
         Ok(Vec::new())
     }
-    async fn settle(&self, readings: &[Reading]) -> Result<Vec<Settled>> {
-        Ok(readings
-            .iter()
-            .map(|r| Settled {
-                meter: r.meter,
-                total: Money::ZERO,
-            })
-            .collect())
+    async fn settle(&self, _: &[Reading]) -> Result<Vec<MeterTotal>> {
+        Ok(Vec::new())
     }
     async fn credit(&self, _: &Credit) -> Result<()> {
         Err(Error::new(
