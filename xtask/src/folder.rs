@@ -1,0 +1,142 @@
+//! The folder in which a test run keeps its engine and its database, and the end of both.
+
+use crate::shell;
+use anyhow::{Context, Result};
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// What may run in a folder of ours; a person's `tail -f` of a log there is left alone.
+const SERVICES: [&str; 3] = ["dockerd", "containerd", "postgres"];
+
+/// One folder per checkout. Dropped, it ends what runs in it and is deleted.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// The checkout, locked as long as we live: one run at a time.
+    _lock: File,
+}
+
+impl Folder {
+    /// Takes the checkout's folder, after ending what a killed run may have left in it.
+    ///
+    /// It is short, since socket paths end at 108 bytes, and on disk, since /tmp may be memory.
+    pub(crate) fn take(checkout: &Path) -> Result<Self> {
+        let lock = File::open(checkout)?;
+        if lock.try_lock().is_err() {
+            println!("Waiting for another test run of this checkout to end.");
+            lock.lock()?;
+        }
+        let mut hasher = DefaultHasher::new();
+        checkout.hash(&mut hasher);
+        let path = PathBuf::from(format!("/var/tmp/neuropod-{:08x}", hasher.finish() as u32));
+        clear(&path)?;
+        std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        // Others may pass through (the database runs as a user of its own), but not look around.
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o711))?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Ends what runs in it and deletes it; dropping does the same, and can only print what fails.
+    pub(crate) fn clear(&self) -> Result<()> {
+        clear(&self.path)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = self.clear() {
+            eprintln!("clearing {}: {error:#}", self.path.display());
+        }
+    }
+}
+
+/// Ends what runs in the folder, undoes its mounts, deletes it.
+fn clear(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    // INT lets dockerd end its containers, and PostgreSQL end without waiting for clients.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    signal(folder, "-INT")?;
+    while !running(folder)?.is_empty() {
+        if Instant::now() > deadline {
+            signal(folder, "-KILL")?;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    for mount in mounts.lines().filter_map(|line| line.split(' ').nth(1)) {
+        if Path::new(mount).starts_with(folder) {
+            shell::run(shell::root("umount")?.args(["--lazy", mount]))?;
+        }
+    }
+    shell::run(
+        shell::root("rm")?
+            .args(["--recursive", "--force", "--one-file-system"])
+            .arg(folder),
+    )
+}
+
+fn signal(folder: &Path, signal: &str) -> Result<()> {
+    let processes = running(folder)?;
+    if processes.is_empty() {
+        return Ok(());
+    }
+    // One of them may end between the list and the signal, which makes kill complain.
+    let _ = shell::output(shell::root("kill")?.arg(signal).args(processes));
+    Ok(())
+}
+
+/// The numbers of the services whose command line names the folder. The dead have no command line.
+fn running(folder: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let number = entry.file_name().to_string_lossy().into_owned();
+        if belongs(&String::from_utf8_lossy(&line), folder) {
+            found.push(number);
+        }
+    }
+    Ok(found)
+}
+
+fn belongs(command_line: &str, folder: &Path) -> bool {
+    let mut words = command_line.split('\0');
+    let program = Path::new(words.next().unwrap_or_default()).file_name();
+    let program = program.unwrap_or_default().to_string_lossy();
+    SERVICES.iter().any(|service| program.starts_with(service))
+        && words.any(|word| word.contains(&format!("{}/", folder.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_services_of_the_very_folder_belong_to_it() {
+        let folder = Path::new("/var/tmp/neuropod-1");
+        let belongs = |line: &str| belongs(&line.replace(' ', "\0"), folder);
+        assert!(belongs("dockerd -H unix:///var/tmp/neuropod-1/docker.sock"));
+        assert!(belongs(
+            "/usr/lib/postgresql/15/bin/postgres -D /var/tmp/neuropod-1/postgres"
+        ));
+        assert!(belongs(
+            "containerd-shim-runc-v2 -address /var/tmp/neuropod-1/run/c.sock"
+        ));
+        assert!(!belongs("tail -f /var/tmp/neuropod-1/docker.log"));
+        assert!(!belongs(
+            "dockerd -H unix:///var/tmp/neuropod-12/docker.sock"
+        ));
+        assert!(!belongs("postgres: checkpointer"));
+        assert!(!belongs(""));
+    }
+}

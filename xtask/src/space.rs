@@ -1,0 +1,113 @@
+//! The place where a test run's engine, database and tests live: a network namespace of their own.
+//!
+//! A second engine in the host's network would rewrite the packet filter that a developer's own
+//! engine relies on, and two checkouts would fight over ports. Here all of it is separate, the
+//! loopback device too, and nothing outside can be reached.
+
+use crate::docker::{Answer, Docker};
+use crate::folder::Folder;
+use crate::shell;
+use anyhow::{Result, bail};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A network namespace with a Docker engine, or the host's network when no engine could be had.
+#[derive(Debug)]
+pub(crate) struct Space {
+    engine: Option<Engine>,
+}
+
+#[derive(Debug)]
+struct Engine {
+    pid: u32,
+    docker: Docker,
+}
+
+impl Space {
+    /// The host's own network, with no engine.
+    pub(crate) fn host() -> Self {
+        Self { engine: None }
+    }
+
+    /// Starts an engine in a new namespace; everything of it is in the folder.
+    pub(crate) fn with_engine(folder: &Folder) -> Result<Self> {
+        let path = folder.path();
+        let place = |name: &str| path.join(name).display().to_string();
+        let (_, group) = shell::identity(None)?;
+        let log = File::create(path.join("docker.log"))?;
+        let mut child = shell::root("unshare")?
+            .args([
+                "--net",
+                "--",
+                "sh",
+                "-c",
+                "ip link set lo up && exec dockerd \"$@\"",
+                "sh",
+            ])
+            .args(["--host", &format!("unix://{}", place("docker.sock"))])
+            .args(["--group", &group.to_string()])
+            .args(["--data-root", &place("data"), "--exec-root", &place("run")])
+            .args(["--pidfile", &place("docker.pid")])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // Ctrl-C is for the tests; the engine ends after them.
+            .process_group(0)
+            .spawn()?;
+        let docker = Docker::at(&path.join("docker.sock"));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while docker.answer() != Answer::Ready {
+            if child.try_wait()?.is_some() || Instant::now() > deadline {
+                let log = std::fs::read_to_string(path.join("docker.log"))?;
+                let last: Vec<&str> = log.lines().rev().take(10).collect();
+                bail!(
+                    "dockerd does not start:\n{}",
+                    last.into_iter().rev().collect::<Vec<_>>().join("\n")
+                );
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let pid = shell::output(shell::root("cat")?.arg(path.join("docker.pid")))?
+            .trim()
+            .parse()?;
+        Ok(Self {
+            engine: Some(Engine { pid, docker }),
+        })
+    }
+
+    /// The engine, if there is one.
+    pub(crate) fn docker(&self) -> Option<&Docker> {
+        self.engine.as_ref().map(|engine| &engine.docker)
+    }
+
+    /// A command in this network, as the given user and group.
+    pub(crate) fn command(&self, program: &OsStr, (user, group): (u32, u32)) -> Result<Command> {
+        let (user, group) = (user.to_string(), group.to_string());
+        let mut command = match &self.engine {
+            Some(engine) => {
+                let mut command = shell::root("nsenter")?;
+                command.args(["--net", "--target", &engine.pid.to_string()]);
+                command.args(["--setuid", &user, "--setgid", &group, "--"]);
+                command
+            }
+            None if shell::is_root() => {
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid", &user, "--regid", &group, "--clear-groups", "--"]);
+                command
+            }
+            None => return Ok(Command::new(program)),
+        };
+        // sudo sets these anew whatever it is told to keep.
+        command.arg("env");
+        for name in ["PATH", "HOME"] {
+            if let Ok(value) = std::env::var(name) {
+                command.arg(format!("{name}={value}"));
+            }
+        }
+        command.arg(program);
+        Ok(command)
+    }
+}

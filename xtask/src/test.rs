@@ -1,0 +1,144 @@
+//! `cargo xtask test`: the whole suite, against a real Docker engine and a real PostgreSQL.
+
+use crate::apt;
+use crate::consent::Consent;
+use crate::demo;
+use crate::effort;
+use crate::folder::Folder;
+use crate::postgres;
+use crate::shell;
+use crate::space::Space;
+use crate::steps::Steps;
+use anyhow::{Result, bail};
+
+const SUITE: [&str; 3] = ["test", "--workspace", "--all-features"];
+
+/// What may be asked of a test run.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Options {
+    yes: bool,
+    soak: bool,
+    filter: Option<String>,
+}
+
+impl Options {
+    /// Reads the command line.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options = Self {
+            yes: false,
+            soak: false,
+            filter: None,
+        };
+        for argument in arguments {
+            match argument.as_str() {
+                "--yes" => options.yes = true,
+                "--soak" => options.soak = true,
+                flag if flag.starts_with('-') => bail!("cargo xtask test knows no {flag}"),
+                filter if options.filter.is_none() => options.filter = Some(filter.to_owned()),
+                filter => bail!("one filter at most, and there is another: {filter}"),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Sets up, runs, ends what was started.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let consent = Consent::new(options.yes);
+    let mut steps = Steps::default();
+    // Outside the space, since inside no registry can be reached.
+    steps.command("build", shell::cargo().args(SUITE).arg("--no-run"));
+    if options.filter.is_none() {
+        feature_checks(&mut steps);
+    }
+    let folder = Folder::take(&shell::checkout())?;
+    let space = steps
+        .part("Docker engine", || engine(&folder, consent))
+        .unwrap_or_else(Space::host);
+    let database = steps.part("PostgreSQL", || {
+        postgres::install(consent)?;
+        postgres::start(&folder, &space)
+    });
+    let mut suite = space.command(shell::cargo().get_program(), shell::identity(None)?)?;
+    suite
+        .args(SUITE)
+        .arg("--no-fail-fast")
+        .args(&options.filter);
+    suite
+        .env("CARGO_NET_OFFLINE", "true")
+        .env("RUST_BACKTRACE", "1");
+    suite.envs(effort::table(if options.soak { "soak" } else { "ci" })?);
+    suite.envs(
+        space
+            .docker()
+            .map(|docker| ("NEUROPOD_TEST_DOCKER", docker.host())),
+    );
+    suite.envs(database.map(|url| ("NEUROPOD_TEST_POSTGRES", url)));
+    steps.tests("suite", &mut suite);
+    steps.step("clean-up", || folder.clear());
+    steps.print_count();
+    steps.finish()
+}
+
+/// What embedders may choose must build alone: in the workspace one crate's features help another.
+fn feature_checks(steps: &mut Steps) {
+    for features in ["", "docker", "sqlite", "postgres", "mock", "testing"] {
+        let name = format!(
+            "neuropod alone, features: {}",
+            if features.is_empty() {
+                "none"
+            } else {
+                features
+            }
+        );
+        let check = [
+            "check",
+            "--quiet",
+            "--package",
+            "neuropod",
+            "--features",
+            features,
+        ];
+        steps.command(&name, shell::cargo().args(check));
+    }
+}
+
+fn engine(folder: &Folder, consent: Consent) -> Result<Space> {
+    if shell::find("dockerd").is_none() || shell::find("ip").is_none() {
+        apt::install(
+            &["docker.io", "iproute2"],
+            "a Docker engine for the tests",
+            consent,
+        )?;
+    }
+    let space = Space::with_engine(folder)?;
+    if let Some(docker) = space.docker() {
+        demo::provide(docker)?;
+    }
+    Ok(space)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_read_strictly() {
+        let parse = |line: &str| {
+            Options::parse(
+                &line
+                    .split_whitespace()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let all = Options {
+            yes: true,
+            soak: true,
+            filter: Some("docker".into()),
+        };
+        assert_eq!(parse("--soak docker --yes").unwrap(), all);
+        assert!(parse("--fast").unwrap_err().to_string().contains("--fast"));
+        assert!(parse("one two").unwrap_err().to_string().contains("two"));
+    }
+}
