@@ -52,14 +52,14 @@ pub fn meters<'a>(
 
 /// The balance at `t`: what is posted, less what the meters of `pods` have counted and nobody has posted yet.
 /// `posted` tells what was posted of a meter.
-pub fn balance(
-    account: &Account,
-    pods: &[Pod],
+pub fn balance<'a>(
+    account: &'a Account,
+    pods: impl IntoIterator<Item = &'a Pod>,
     posted: impl Fn(Meter) -> Option<Posted>,
     t: Time,
 ) -> Money {
     let unposted = pods
-        .iter()
+        .into_iter()
         .flat_map(|pod| meters(account, pod, t))
         .map(|(meter, total)| match posted(meter) {
             Some(Posted { closed: true, .. }) => Money::ZERO,
@@ -71,15 +71,16 @@ pub fn balance(
 
 /// What may be held at `t`: the balance less what is held and not used up yet. `except` leaves out that pod's own
 /// hold, so that a restart of the last affordable pod is not refused.
-pub fn available(
-    account: &Account,
-    pods: &[Pod],
+pub fn available<'a>(
+    account: &'a Account,
+    pods: impl IntoIterator<Item = &'a Pod> + Clone,
     posted: impl Fn(Meter) -> Option<Posted>,
     except: Option<PodId>,
     t: Time,
 ) -> Money {
     let held = pods
-        .iter()
+        .clone()
+        .into_iter()
         .filter(|pod| Some(pod.id) != except)
         .filter_map(|pod| {
             let hold = pod.hold.as_ref().filter(|h| h.payer == account.id)?;

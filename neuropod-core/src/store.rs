@@ -1,4 +1,12 @@
 //! The trait of stores: one atomic write, plain reads.
+//!
+//! Whoever writes a store of his own finds what a commit does, as pure functions over rows, in [`Tables`]: load the
+//! rows that a write names, [`Tables::judge`] it, write down what that answers.
+
+mod judge;
+mod pages;
+mod places;
+mod tables;
 
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +22,9 @@ use crate::money::Money;
 use crate::pod::Pod;
 use crate::time::Time;
 use crate::user::User;
+
+pub use pages::prefix_end;
+pub use tables::{Tables, Wish, Writes};
 
 /// Keeps everything. [`commit`](Store::commit) is the only way anything changes.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -63,6 +74,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 /// creates, and is a `Conflict` if the row is there.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Changes {
+    /// Our time: documents that have expired by then count as not there.
+    pub now: Time,
     /// What must hold, judged on the committed state *before* this write.
     pub conditions: Vec<Condition>,
     /// Accounts to lock first and whose version is raised: every commit that opens, records or closes a meter or
@@ -107,7 +120,8 @@ pub enum Condition {
         /// When.
         at: Time,
     },
-    /// The payer's balance at `at` is not below zero. Judged by [`crate::funds::balance`].
+    /// The payer's balance at `at` is not below zero. Always true for an unlimited account. Judged by
+    /// [`crate::funds::balance`].
     Funded {
         /// Who pays.
         payer: AccountId,
@@ -121,7 +135,7 @@ pub enum Condition {
         /// Who does not count.
         except: PodId,
     },
-    /// The owner has fewer than `max` pods that are not deleted.
+    /// The owner has fewer than `max` pods whose delete was not accepted yet.
     FewerPods {
         /// Whose pods.
         owner: UserId,
@@ -160,8 +174,8 @@ impl<T> Default for Page<T> {
     }
 }
 
-/// Which pods.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Which pods. Those at the same position come by id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PodFilter {
     /// Every pod that is not a tombstone, by id.
     Alive,
@@ -169,7 +183,7 @@ pub enum PodFilter {
     OwnedBy(UserId),
     /// Pods of an owner that are not tombstones, by id.
     LeftOf(UserId),
-    /// Pods with an open run or a hold or a counting volume that this account pays for, by id.
+    /// Pods with an open run, a hold, or a volume that is not closed, that this account pays for, by id.
     PaidBy(AccountId),
     /// Pods that wait for this product, the longest wait first.
     QueuedFor(GpuId),
@@ -201,7 +215,8 @@ pub struct UserQuery {
     pub limit: u32,
 }
 
-/// An account of the ledger.
+/// An account of the ledger. Only customers' accounts are rows: those of the platform itself would be hot, so
+/// theirs are added up when they are read, are never locked, have version 0, and never run out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Its id.
@@ -226,7 +241,7 @@ pub struct AccountChange {
 /// Money that moved from one account to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
-    /// Made by the caller, unique for ever.
+    /// Made by the caller, unique for ever. What begins with `meter/` is the store's own.
     pub id: String,
     /// Where it went from.
     pub debit: AccountId,
