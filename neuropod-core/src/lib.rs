@@ -12,6 +12,7 @@ pub mod funds;
 pub mod id;
 pub mod launch;
 pub mod life;
+pub mod memory;
 pub mod money;
 pub mod orchestrator;
 pub mod pod;
