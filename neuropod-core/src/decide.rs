@@ -379,3 +379,6 @@ fn exit_reason(cause: ExitCause) -> Reason {
         _ => Reason::Exited,
     }
 }
+
+#[cfg(test)]
+mod tests;

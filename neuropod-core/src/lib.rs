@@ -8,30 +8,41 @@ pub mod billing;
 pub mod decide;
 mod error;
 pub mod event;
+#[cfg(feature = "testing")]
+pub mod fault;
 pub mod funds;
 pub mod id;
 pub mod launch;
 pub mod life;
+mod log;
+mod loops;
 pub mod memory;
 pub mod money;
 pub mod orchestrator;
+mod platform;
 pub mod pod;
+mod posting;
 pub mod pricing;
+mod queue;
+mod reconcile;
 #[cfg(feature = "testing")]
 pub mod rule;
 #[cfg(not(feature = "testing"))]
 #[allow(dead_code, unreachable_pub)] // switches that only test builds can turn
 mod rule;
 pub mod store;
+mod sweep;
 pub mod template;
 pub mod time;
 pub mod user;
 pub mod wish;
+mod workload;
 
 pub use auth::Auth;
 pub use billing::Billing;
 pub use error::{Error, ErrorKind, FieldError, Refusal, Result, RetryCause};
 pub use launch::Launch;
 pub use orchestrator::Orchestrator;
+pub use platform::{Platform, PlatformBuilder, Settings};
 pub use store::Store;
 pub use time::{Clock, Time};

@@ -1,0 +1,276 @@
+//! [`Platform`]: what users call. It writes wishes; the loops make the backend agree.
+
+mod builder;
+mod verbs;
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::decide::CLOCK_SPREAD;
+use crate::error::{Error, Result};
+use crate::event::{EventKind, NewEvent};
+use crate::id::{AccountId, Entropy, PodId, RunId};
+use crate::orchestrator::{Capacity, Fence, Workload};
+use crate::pod::{Pod, Run};
+use crate::pricing::PriceList;
+use crate::store::{DocChange, StoreExt};
+use crate::time::Time;
+use crate::{Auth, Billing, Clock, Orchestrator, Store, loops, template, workload};
+
+pub use builder::PlatformBuilder;
+
+/// The whole platform: four traits and a clock, put together. Cheap to clone.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> neuropod_core::Result<()> {
+/// use neuropod_core::{Platform, auth::Identity, launch::Launch};
+///
+/// let platform = Platform::builder().build().await?;
+/// let pod = platform.launch(&Identity::local(), &Launch::image("demo").gpu("cpu")).await?;
+/// platform.run_until_idle().await?;
+/// assert!(platform.pod(&Identity::local(), pod.id).await?.run.is_some());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Platform(Core);
+
+/// What the verbs and the loops share.
+#[derive(Debug, Clone)]
+pub(crate) struct Core(Arc<Parts>);
+
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) orchestrator: Arc<dyn Orchestrator>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) billing: Arc<dyn Billing>,
+    pub(crate) auth: Arc<dyn Auth>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Entropy,
+    pub(crate) settings: Settings,
+    capacity: Mutex<Option<(Time, Capacity)>>,
+    reported: Mutex<HashSet<PodId>>,
+}
+
+impl std::ops::Deref for Core {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// What can be configured of a platform, beside its parts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Host ports that pods may lease, first and last.
+    pub port_range: (u16, u16),
+    /// How many passes run at the same time on this replica.
+    pub workers: usize,
+    /// How long a piece of work is leased; longer than a pass takes.
+    pub lease: Duration,
+    /// How often work is looked for when no hint comes.
+    pub look_every: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            port_range: (20_000, 29_999),
+            workers: 32,
+            lease: Duration::from_secs(60),
+            look_every: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Platform {
+    /// Starts to put a platform together.
+    pub fn builder() -> PlatformBuilder {
+        PlatformBuilder::default()
+    }
+
+    /// Drives the loops until `shutdown`, then lets the passes under way end. Safe on any number of replicas; an
+    /// API-only replica leaves it out.
+    ///
+    /// # Errors
+    /// None that end it: what fails is tried again.
+    pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
+        loops::run(&self.0, shutdown).await;
+    }
+
+    /// Works until nothing is due now; for tests and for programs that end.
+    ///
+    /// # Errors
+    /// The first error of a store that does not answer.
+    pub async fn run_until_idle(&self) -> Result<()> {
+        loops::run_until_idle(&self.0).await
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+    /// The orchestrator.
+    pub fn orchestrator(&self) -> &Arc<dyn Orchestrator> {
+        &self.0.orchestrator
+    }
+    /// Billing.
+    pub fn billing(&self) -> &Arc<dyn Billing> {
+        &self.0.billing
+    }
+    /// Sign-in.
+    pub fn auth(&self) -> &Arc<dyn Auth> {
+        &self.0.auth
+    }
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+}
+
+impl Core {
+    /// What the open run of `pod` is to be.
+    pub(crate) async fn workload(&self, pod: &Pod, run: &Run) -> Result<Workload> {
+        let (_, prices) = self.prices().await?;
+        Ok(workload::workload(pod, run, &prices))
+    }
+
+    /// Asks the row whether `id` may start: still open, not started, and current.
+    pub(crate) fn fence(&self, id: RunId) -> Fence {
+        let store = Arc::clone(&self.store);
+        Fence::new(move || {
+            let store = Arc::clone(&store);
+            Box::pin(async move {
+                let pod = store.pod(id.pod).await?;
+                Ok(pod.is_some_and(|pod| {
+                    let open = pod
+                        .run
+                        .as_ref()
+                        .filter(|run| pod.run_id(run) == id && run.started_at.is_none());
+                    open.is_some_and(|run| pod.is_current(run))
+                }))
+            })
+        })
+    }
+
+    /// The price list in force, and its version.
+    pub(crate) async fn prices(&self) -> Result<(u64, PriceList)> {
+        let document = self
+            .store
+            .document(PRICES, CURRENT, self.clock.now())
+            .await?;
+        let document = document.ok_or_else(|| Error::internal("The store has no price list."))?;
+        let list = serde_json::from_value(document.body).map_err(|e| {
+            Error::internal("The price list in the store can't be read.").caused_by(e)
+        })?;
+        Ok((document.version, list))
+    }
+
+    /// What the backend has, as of at most ten seconds ago.
+    pub(crate) async fn capacity(&self) -> Result<Capacity> {
+        let now = self.clock.now();
+        if let Some((at, capacity)) = &*self.capacity.lock().expect("no panic while held")
+            && now.since(*at) < CLOCK_SPREAD
+        {
+            return Ok(capacity.clone());
+        }
+        let capacity = self.orchestrator.capacity().await?;
+        *self.capacity.lock().expect("no panic while held") = Some((now, capacity.clone()));
+        Ok(capacity)
+    }
+
+    /// The account, if it is one that is locked.
+    pub(crate) fn lockable(&self, account: &AccountId) -> Option<AccountId> {
+        account.is_customer().then(|| account.clone())
+    }
+
+    /// Whether this replica has not reported this unknown pod before.
+    pub(crate) fn first_report(&self, pod: PodId) -> bool {
+        self.reported
+            .lock()
+            .expect("no panic while held")
+            .insert(pod)
+    }
+
+    /// An event about a pod, with what a stranger may not see left out.
+    pub(crate) fn pod_event(&self, kind: EventKind, pod: &Pod) -> NewEvent {
+        NewEvent {
+            kind,
+            at: self.clock.now(),
+            pod: Some(pod.id),
+            owner: Some(pod.owner),
+            body: serde_json::json!({
+                "podName": pod.spec.name,
+                "gpu": pod.spec.gpu,
+                "phase": pod.phase(),
+                "reason": pod.reason,
+                "message": pod.message,
+                "exitCode": pod.exit_code,
+            }),
+        }
+    }
+
+    /// Brings a container about without a row or a fence: what a broken build does.
+    pub(crate) async fn create_unfenced(&self, workload: &Workload) -> Result<()> {
+        use crate::orchestrator::Ensured;
+        while let Ensured::Pulling { .. } =
+            self.orchestrator.ensure(workload, &Fence::open()).await?
+        {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
+    }
+}
+
+/// The kind of the price list's document.
+const PRICES: &str = "prices";
+const CURRENT: &str = "current";
+
+/// What is seeded at first start: the price list and the templates. A second start changes nothing.
+async fn seed(core: &Core) -> Result<()> {
+    use crate::store::{Changes, Document};
+    let now = core.clock.now();
+    let put = |kind: &str, key: String, body| {
+        DocChange::Put(Document {
+            kind: kind.to_owned(),
+            key,
+            body,
+            index: [None, None, None],
+            expires_at: None,
+            version: 0,
+        })
+    };
+    let json = |e: serde_json::Error| Error::internal("A seed can't be written.").caused_by(e);
+    if core.store.document(PRICES, CURRENT, now).await?.is_none() {
+        let mut documents = vec![put(
+            PRICES,
+            CURRENT.to_owned(),
+            serde_json::to_value(PriceList::seed()).map_err(json)?,
+        )];
+        for template in template::Template::seeds(now) {
+            let body = serde_json::to_value(&template).map_err(json)?;
+            documents.push(put("template", template.id.to_string(), body));
+            documents.push(put(
+                "template-name",
+                template.name.clone(),
+                serde_json::json!(template.id),
+            ));
+        }
+        match core
+            .store
+            .commit(&Changes {
+                documents,
+                ..Changes::default()
+            })
+            .await
+        {
+            // Another replica was first.
+            Err(e) if *e.kind() == crate::ErrorKind::Conflict => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,531 @@
+//! The verbs: each checks who asks, changes a wish in one commit, and wakes the pod's own work.
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use super::{Core, Platform};
+use crate::auth::{Action, Identity, Owner};
+use crate::billing::{Admission, Ask, Quote};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::EventKind;
+use crate::id::{PodId, TemplateId, Tenant, UserId};
+use crate::launch::{Assignee, Deployment, Launch};
+use crate::orchestrator::{Capacity, LogLine, LogQuery, Usage};
+use crate::pod::{Deadlines, Desired, Hold, Pod, PodSpec, Reason};
+use crate::pricing::PriceList;
+use crate::reconcile::refused_verb;
+use crate::store::{
+    Changes, Condition, DocQuery, Page, PodFilter, PodQuery, StoreExt, UserQuery, Wake, WorkKey,
+};
+use crate::template::Template;
+use crate::user::{Role, Standing, User};
+use crate::{log, queue, wish};
+
+/// A verb that loses a race for the row so often in a row gives up.
+const TRIES: usize = 8;
+
+impl Platform {
+    /// Launches a pod for the caller, or for [`Launch::assign_to`] if an administrator asks.
+    ///
+    /// # Errors
+    /// `Invalid` naming each wrong field, `NotFound` for the template or user, `GpuUnavailable`, `QuotaExceeded`,
+    /// `InsufficientBalance`, `Suspended`. Nothing has changed then.
+    pub async fn launch(&self, who: &Identity, launch: &Launch) -> Result<Pod> {
+        let core = &self.0;
+        let owner = self.owner_of(who, launch.assign_to.as_ref()).await?;
+        core.auth
+            .authorize(who, Action::Spend, Owner::User(owner.id))
+            .await?;
+        let (price_version, prices) = core.prices().await?;
+        let template = match launch.deployment {
+            Deployment::Template(id) => {
+                Some(self.template(id).await.map_err(|e| match e.kind() {
+                    ErrorKind::NotFound => {
+                        Error::invalid("/template", format!("There is no template {id}."))
+                    }
+                    _ => e,
+                })?)
+            }
+            Deployment::Image(_) => None,
+        };
+        let spec = launch.check(&prices, template.as_ref())?;
+        let quote = quote(core, &owner, &spec, prices.clone(), price_version).await?;
+        let now = core.clock.now();
+        let id = PodId::random(&core.entropy);
+        let pod = Pod {
+            id,
+            owner: owner.id,
+            created_by: who.user.id,
+            tenant: Tenant::new(owner.id.to_string()),
+            spec,
+            terms: quote.terms.clone(),
+            desired: Desired::Running,
+            generation: 1,
+            ended_generation: 0,
+            last_run: 0,
+            tries: 0,
+            retry_at: None,
+            queued_at: None,
+            hold: hold(&quote, 1),
+            devices: Vec::new(),
+            ports: Vec::new(),
+            volume: None,
+            accept_volume_loss: false,
+            deadlines: Deadlines {
+                stop_after: launch.stop_after.map(|d| now + d),
+                delete_after: launch.delete_after.map(|d| now + d),
+            },
+            reason: None,
+            message: None,
+            exit_code: None,
+            run: None,
+            last_ended: None,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            version: 0,
+        };
+        let mut conditions = Vec::new();
+        if owner.version > 0 {
+            conditions.push(Condition::UserAt {
+                user: owner.id,
+                version: owner.version,
+            });
+        }
+        if owner.role == Role::Client {
+            conditions.push(Condition::FewerPods {
+                owner: owner.id,
+                max: prices.limits.pods_per_user,
+            });
+        }
+        let admission = Admission {
+            pod: id,
+            generation: 1,
+            quote,
+            at: now,
+        };
+        conditions.extend(core.billing.admit(&admission).await?);
+        let changes = Changes {
+            conditions,
+            touch: core.lockable(&pod.terms.payer).into_iter().collect(),
+            events: vec![core.pod_event(EventKind::PodCreated, &pod)],
+            wakes: vec![wake(id, now)],
+            pods: vec![pod.clone()],
+            ..Changes::default()
+        };
+        core.store.commit(&changes).await.map_err(refused_verb)?;
+        Ok(Pod { version: 1, ..pod })
+    }
+
+    /// One pod of the caller's; administrators see everybody's. A deleted one is there until nothing of it is left.
+    ///
+    /// # Errors
+    /// `NotFound`, also for somebody else's.
+    pub async fn pod(&self, who: &Identity, id: PodId) -> Result<Pod> {
+        self.allowed(who, Action::Read, id).await
+    }
+
+    /// Pods of `owner` whose delete was not accepted yet, newest first.
+    ///
+    /// # Errors
+    /// `NotFound` if the caller may not look at them.
+    pub async fn pods(
+        &self,
+        who: &Identity,
+        owner: UserId,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Page<Pod>> {
+        self.0
+            .auth
+            .authorize(who, Action::Read, Owner::User(owner))
+            .await?;
+        let limit = limit.clamp(1, 1000);
+        self.0
+            .store
+            .pods(&PodQuery {
+                filter: PodFilter::OwnedBy(owner),
+                after,
+                limit,
+            })
+            .await
+    }
+
+    /// Wishes that the pod runs. A pod that does already is left as it is.
+    ///
+    /// # Errors
+    /// `NotFound`, `Suspended`, `InvalidTransition` for a deleted pod, `InsufficientBalance`.
+    pub async fn start(&self, who: &Identity, id: PodId) -> Result<Pod> {
+        let core = &self.0;
+        for _ in 0..TRIES {
+            let pod = self.allowed(who, Action::Spend, id).await?;
+            if pod.desired == Desired::Deleted {
+                return Err(Error::new(
+                    ErrorKind::InvalidTransition,
+                    "This pod is being deleted; it can't start.",
+                ));
+            }
+            let owner = if pod.owner == who.user.id {
+                who.user.clone()
+            } else {
+                self.user(pod.owner).await?
+            };
+            if owner.standing != Standing::Active {
+                return Err(Error::new(
+                    ErrorKind::Suspended,
+                    "The account of this pod's owner is suspended.",
+                ));
+            }
+            let (price_version, prices) = core.prices().await?;
+            let quote = quote(core, &owner, &pod.spec, prices, price_version).await?;
+            let now = core.clock.now();
+            let mut after = pod.clone();
+            if !wish::start(&mut after, quote.terms.clone(), hold(&quote, 0)) {
+                return Ok(pod);
+            }
+            let mut conditions = match owner.version {
+                0 => Vec::new(),
+                version => vec![Condition::UserAt {
+                    user: owner.id,
+                    version,
+                }],
+            };
+            let admission = Admission {
+                pod: id,
+                generation: after.generation,
+                quote,
+                at: now,
+            };
+            conditions.extend(core.billing.admit(&admission).await?);
+            match write(core, &pod, after, conditions, EventKind::PodUpdate).await {
+                Err(e) if *e.kind() == ErrorKind::Conflict => {}
+                other => return other,
+            }
+        }
+        Err(busy(id))
+    }
+
+    /// Wishes that the pod does not run; its volume stays. Charged for no more than the grace after this.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidTransition` for a deleted pod.
+    pub async fn stop(&self, who: &Identity, id: PodId) -> Result<Pod> {
+        self.end(who, id, EventKind::PodUpdate, |pod, reason, now| {
+            if pod.desired == Desired::Deleted {
+                return Err(Error::new(
+                    ErrorKind::InvalidTransition,
+                    "This pod is being deleted.",
+                ));
+            }
+            Ok(wish::stop(pod, reason, now + wish::GRACE))
+        })
+        .await
+    }
+
+    /// Wishes that nothing of the pod is left. It is out of every list at once.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn delete(&self, who: &Identity, id: PodId) -> Result<Pod> {
+        self.end(who, id, EventKind::PodDeleted, |pod, reason, now| {
+            Ok(wish::delete(pod, reason, now, now + wish::GRACE))
+        })
+        .await
+    }
+
+    async fn end(
+        &self,
+        who: &Identity,
+        id: PodId,
+        event: EventKind,
+        change: impl Fn(&mut Pod, Reason, crate::Time) -> Result<bool>,
+    ) -> Result<Pod> {
+        for _ in 0..TRIES {
+            let pod = self.allowed(who, Action::End, id).await?;
+            let reason = if pod.owner == who.user.id {
+                Reason::User
+            } else {
+                Reason::Admin
+            };
+            let mut after = pod.clone();
+            if !change(&mut after, reason, self.0.clock.now())? {
+                return Ok(pod);
+            }
+            match write(&self.0, &pod, after, Vec::new(), event).await {
+                Err(e) if *e.kind() == ErrorKind::Conflict => {}
+                other => return other,
+            }
+        }
+        Err(busy(id))
+    }
+
+    /// Looks at the backend now, writes down what has changed, and answers the row after it.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn refresh(&self, who: &Identity, id: PodId) -> Result<Pod> {
+        let pod = self.allowed(who, Action::Read, id).await?;
+        if pod
+            .run
+            .as_ref()
+            .is_none_or(|run| run.ready_at.is_some() && run.endpoints.iter().all(|e| e.ready))
+        {
+            return Ok(pod);
+        }
+        let Some(run) = &pod.run else { return Ok(pod) };
+        let seen = self.0.orchestrator.observe(id).await?;
+        let instance = seen
+            .instances
+            .into_iter()
+            .find(|i| i.run == pod.run_id(run));
+        let mut shown = pod.clone();
+        if let (Some(run), Some(crate::orchestrator::State::Running { endpoints, .. })) =
+            (&mut shown.run, instance.map(|i| i.state))
+        {
+            run.endpoints = endpoints;
+        }
+        let wakes = vec![wake(id, self.0.clock.now())];
+        self.0
+            .store
+            .commit(&Changes {
+                wakes,
+                ..Changes::default()
+            })
+            .await?;
+        Ok(shown)
+    }
+
+    /// The log of the pod's run, or of its last one.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unreachable`.
+    pub async fn logs(
+        &self,
+        who: &Identity,
+        id: PodId,
+        query: &LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogLine>>> {
+        let pod = self.allowed(who, Action::Read, id).await?;
+        if let Some(run) = pod.run.as_ref().filter(|r| r.started_at.is_some()) {
+            return self.0.orchestrator.logs(pod.run_id(run), query).await;
+        }
+        match pod.last_ended {
+            Some(run) => log::kept(&self.0, run, query).await,
+            None => Ok(futures::stream::empty().boxed()),
+        }
+    }
+
+    /// What the pod's run uses now; nothing if it does not run.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unreachable`.
+    pub async fn usage(&self, who: &Identity, id: PodId) -> Result<Usage> {
+        let pod = self.allowed(who, Action::Read, id).await?;
+        match pod.run.as_ref().filter(|r| r.started_at.is_some()) {
+            Some(run) => self.0.orchestrator.usage(pod.run_id(run)).await,
+            None => Ok(Usage::default()),
+        }
+    }
+
+    /// The place of a pod in the queue for its GPU, from 1; `None` if it does not wait.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn queue_position(&self, pod: &Pod) -> Result<Option<u32>> {
+        queue::position(&self.0, pod).await
+    }
+
+    /// The price list in force, and its version.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn prices(&self) -> Result<(u64, PriceList)> {
+        self.0.prices().await
+    }
+
+    /// What the backend has, as of at most ten seconds ago.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn capacity(&self) -> Result<Capacity> {
+        self.0.capacity().await
+    }
+
+    /// One template.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn template(&self, id: TemplateId) -> Result<Template> {
+        let found = self
+            .0
+            .store
+            .document("template", &id.to_string(), self.0.clock.now())
+            .await?;
+        template(found.ok_or_else(|| Error::not_found("template", id))?.body)
+    }
+
+    /// All templates, newest first, at most 1000.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn templates(&self) -> Result<Vec<Template>> {
+        let now = self.0.clock.now();
+        let query = DocQuery {
+            kind: "template".to_owned(),
+            limit: 1000,
+            now,
+            ..DocQuery::default()
+        };
+        let page = self.0.store.documents(&query).await?;
+        let mut all = page
+            .items
+            .into_iter()
+            .map(|d| template(d.body))
+            .collect::<Result<Vec<_>>>()?;
+        all.sort_by_key(|t| std::cmp::Reverse((t.created_at, t.id)));
+        Ok(all)
+    }
+
+    async fn user(&self, id: UserId) -> Result<User> {
+        self.0
+            .store
+            .user(id)
+            .await?
+            .ok_or_else(|| Error::not_found("user", id))
+    }
+
+    async fn owner_of(&self, who: &Identity, assignee: Option<&Assignee>) -> Result<User> {
+        let Some(assignee) = assignee else {
+            return Ok(who.user.clone());
+        };
+        self.0
+            .auth
+            .authorize(who, Action::Administer, Owner::Platform)
+            .await?;
+        let (found, named) = match assignee {
+            Assignee::User(id) => (self.0.store.user(*id).await?, id.to_string()),
+            Assignee::Email(email) => (self.user_by_email(email).await?, email.clone()),
+        };
+        let clients = found.filter(|user| user.role == Role::Client);
+        clients
+            .ok_or_else(|| Error::invalid("/assignToUser", format!("There is no client {named}.")))
+    }
+
+    /// The user with this e-mail address, in any case.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn user_by_email(&self, email: &str) -> Result<Option<User>> {
+        let mut query = UserQuery {
+            contains: Some(email.to_owned()),
+            after: None,
+            limit: 100,
+        };
+        loop {
+            let page = self.0.store.users(&query).await?;
+            let found = page
+                .items
+                .into_iter()
+                .find(|user| user.email.eq_ignore_ascii_case(email));
+            if found.is_some() || page.next.is_none() {
+                return Ok(found);
+            }
+            query.after = page.next;
+        }
+    }
+
+    /// The pod, if the caller may do that to it. A tombstone is not there.
+    async fn allowed(&self, who: &Identity, action: Action, id: PodId) -> Result<Pod> {
+        let pod = self
+            .0
+            .store
+            .pod(id)
+            .await?
+            .filter(|pod| !pod.is_tombstone());
+        let pod = pod.ok_or_else(|| Error::not_found("pod", id))?;
+        match self
+            .0
+            .auth
+            .authorize(who, action, Owner::User(pod.owner))
+            .await
+        {
+            // The same words as for one that is not there.
+            Err(e) if *e.kind() == ErrorKind::NotFound => Err(Error::not_found("pod", id)),
+            other => other.map(|()| pod),
+        }
+    }
+}
+
+async fn quote(
+    core: &Core,
+    payer: &User,
+    spec: &PodSpec,
+    prices: PriceList,
+    price_version: u64,
+) -> Result<Quote> {
+    core.billing
+        .quote(&Ask {
+            payer: payer.clone(),
+            spec: spec.clone(),
+            prices,
+            price_version,
+        })
+        .await
+}
+
+fn hold(quote: &Quote, generation: u64) -> Option<Hold> {
+    let some = quote.hold > crate::money::Money::ZERO;
+    some.then(|| Hold {
+        payer: quote.terms.payer.clone(),
+        amount: quote.hold,
+        generation,
+    })
+}
+
+fn template(body: serde_json::Value) -> Result<Template> {
+    serde_json::from_value(body)
+        .map_err(|e| Error::internal("A template in the store can't be read.").caused_by(e))
+}
+
+fn wake(id: PodId, at: crate::Time) -> Wake {
+    Wake {
+        key: WorkKey::Pod(id),
+        at,
+    }
+}
+
+fn busy(id: PodId) -> Error {
+    Error::conflict("The pod is being changed by others all the time; try again.").with("pod", id)
+}
+
+/// Writes a changed wish, with its event, and wakes the pod's own work.
+async fn write(
+    core: &Core,
+    before: &Pod,
+    mut after: Pod,
+    conditions: Vec<Condition>,
+    event: EventKind,
+) -> Result<Pod> {
+    let now = core.clock.now();
+    after.updated_at = now;
+    let mut touch: Vec<_> = core.lockable(&after.terms.payer).into_iter().collect();
+    // A cutoff is set on a run that may be paid from another account than the next one.
+    touch.extend(
+        before
+            .run
+            .as_ref()
+            .and_then(|r| core.lockable(&r.terms.payer))
+            .filter(|a| *a != after.terms.payer),
+    );
+    let changes = Changes {
+        conditions,
+        touch,
+        events: vec![core.pod_event(event, &after)],
+        wakes: vec![wake(after.id, now)],
+        pods: vec![after.clone()],
+        ..Changes::default()
+    };
+    core.store.commit(&changes).await.map_err(refused_verb)?;
+    after.version += 1;
+    Ok(after)
+}

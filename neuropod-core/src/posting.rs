@@ -1,0 +1,120 @@
+//! Posting what open meters have counted by the end of a UTC month, so that a month's statement is complete. Between
+//! that and the end of a meter nothing is posted: totals of open meters are computed.
+
+use std::time::Duration;
+
+use jiff::civil::Date;
+use jiff::tz::Offset;
+
+use crate::billing::Reading;
+use crate::error::Result;
+use crate::funds;
+use crate::id::AccountId;
+use crate::platform::Core;
+use crate::store::{Changes, Finish, Meter, PodFilter, StoreExt, Wake, Work, WorkKey};
+use crate::time::Time;
+
+const UTC: Offset = Offset::UTC;
+/// After the end of the month, so that every replica's clock agrees that it is over.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// The work of an account that pays for an open meter from `now` on.
+pub(crate) fn wake(account: &AccountId, now: Time) -> Wake {
+    Wake {
+        key: WorkKey::Account(account.clone()),
+        at: month(now).1 + MARGIN,
+    }
+}
+
+/// Posts the open meters of an account as they were when the last month ended.
+pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Work) -> Result<()> {
+    let now = core.clock.now();
+    let (ended, next) = month(now);
+    let pods = core
+        .store
+        .all_pods(PodFilter::PaidBy(account.clone()))
+        .await?;
+    let mut readings = Vec::new();
+    for pod in &pods {
+        let reading = |meter, generation, total| Reading {
+            meter,
+            payer: account.clone(),
+            generation,
+            total,
+            last: false,
+            at: ended,
+        };
+        if let Some(run) = pod
+            .run
+            .as_ref()
+            .filter(|r| r.terms.payer == *account && r.charged_from.is_some())
+        {
+            readings.push(reading(
+                Meter::Run(pod.id, run.n),
+                run.generation,
+                funds::run_total(run, ended),
+            ));
+        }
+        if let Some(volume) = pod
+            .volume
+            .as_ref()
+            .filter(|v| v.payer == *account && !v.closed)
+        {
+            readings.push(reading(
+                Meter::Volume(pod.id),
+                pod.generation,
+                funds::volume_total(volume, ended),
+            ));
+        }
+    }
+    let next = (!readings.is_empty()).then(|| next + MARGIN);
+    let changes = Changes {
+        now,
+        touch: core.lockable(account).into_iter().collect(),
+        meters: core.billing.settle(&readings).await?,
+        finish: Some(Finish {
+            work: work.clone(),
+            next,
+        }),
+        ..Changes::default()
+    };
+    core.store.commit(&changes).await
+}
+
+/// The first instants of the month of `t` and of the next one, in UTC.
+fn month(t: Time) -> (Time, Time) {
+    let midnight = |date: Date| {
+        UTC.to_timestamp(date.at(0, 0, 0, 0))
+            .ok()
+            .map(|t| Time::from_micros(t.as_microsecond()))
+    };
+    let today = jiff::Timestamp::from_microsecond(t.as_micros())
+        .ok()
+        .map(|t| UTC.to_datetime(t).date());
+    let first = today.map(Date::first_of_month);
+    let next = today.and_then(|d| d.last_of_month().tomorrow().ok());
+    // Out of the calendar's range nothing is ever posted before it is closed.
+    (
+        first.and_then(midnight).unwrap_or(Time::EPOCH),
+        next.and_then(midnight)
+            .unwrap_or(Time::from_micros(i64::MAX)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn months_begin_at_midnight_in_utc() {
+        let t = |s: &str| s.parse::<Time>().unwrap();
+        assert_eq!(
+            month(t("2026-12-31T23:59:59.999999Z")),
+            (t("2026-12-01T00:00:00Z"), t("2027-01-01T00:00:00Z"))
+        );
+        assert_eq!(
+            month(t("2028-02-01T00:00:00Z")),
+            (t("2028-02-01T00:00:00Z"), t("2028-03-01T00:00:00Z"))
+        );
+    }
+}

@@ -1,0 +1,273 @@
+//! Devices and host ports: who gets which, and who waits. The queue's worker alone opens pods that wait, so there is
+//! one owner of the order, and nobody overtakes.
+
+use std::time::Duration;
+
+use crate::error::{ErrorKind, Result};
+use crate::id::{DeviceId, GpuId};
+use crate::life;
+use crate::orchestrator::Capacity;
+use crate::platform::Core;
+use crate::pod::{Pod, PortLease};
+use crate::pricing::GpuEntry;
+use crate::reconcile::commit;
+use crate::rule::{Rule, broken};
+use crate::store::{
+    Changes, Condition, Lease, LeaseChange, PodFilter, PodQuery, Wake, Work, WorkKey,
+};
+use crate::time::Time;
+
+/// A host port that somebody else had is not tried again for so long.
+const SET_ASIDE: Duration = Duration::from_secs(600);
+/// So many times other ports are picked when one is leased already.
+const PORT_TRIES: usize = 32;
+
+/// The lease of a device.
+pub(crate) fn resource(device: &DeviceId) -> String {
+    format!("device/{device}")
+}
+
+/// The lease of a host port.
+pub(crate) fn port_resource(port: u16) -> String {
+    format!("port/{port}")
+}
+
+/// The leases of a pod's host ports, set aside because somebody else has one of them.
+pub(crate) fn set_aside(pod: &Pod, now: Time) -> impl Iterator<Item = LeaseChange> + '_ {
+    let until = Some(now + SET_ASIDE);
+    pod.ports.iter().map(move |p| LeaseChange::SetAside {
+        resource: port_resource(p.host),
+        pod: pod.id,
+        until,
+    })
+}
+
+/// The devices that stand for `entry`, work, and are nobody's.
+pub(crate) fn free_devices(
+    entry: &GpuEntry,
+    capacity: &Capacity,
+    leases: &[Lease],
+) -> Vec<DeviceId> {
+    let leased = |id: &DeviceId| leases.iter().any(|l| l.resource == resource(id));
+    let fits = capacity
+        .devices
+        .iter()
+        .filter(|d| d.healthy && entry.matches.fits(&d.product, d.memory_mib));
+    fits.map(|d| d.id.clone())
+        .filter(|id| !leased(id))
+        .collect()
+}
+
+/// Opens the next run of a pod that does not wait: with free devices, and only if nobody waits for them. Otherwise
+/// it waits from now on. Answers whether it was opened.
+pub(crate) async fn open_own(core: &Core, pod: Pod) -> Result<bool> {
+    let now = core.clock.now();
+    let product = pod.spec.gpu.clone();
+    let mut changes = Changes::default();
+    let devices = match free_for(core, &product, pod.spec.devices).await? {
+        Some(free) if free.len() < pod.spec.devices as usize => {
+            return wait(core, pod, now).await.map(|()| false);
+        }
+        Some(mut free) => {
+            free.truncate(pod.spec.devices as usize);
+            changes.conditions.push(Condition::NobodyQueued {
+                product,
+                except: pod.id,
+            });
+            free
+        }
+        None => Vec::new(),
+    };
+    match open(core, &pod, devices, changes).await {
+        Err(e) if is_condition(&e, |c| matches!(c, Condition::NobodyQueued { .. })) => {
+            wait(core, pod, now).await.map(|()| false)
+        }
+        other => other.map(|()| true),
+    }
+}
+
+/// Serves the queue of `product`: opens every pod that fits, the longest wait first.
+pub(crate) async fn serve(core: &Core, product: &GpuId) -> Result<()> {
+    let mut query = PodQuery {
+        filter: PodFilter::QueuedFor(product.clone()),
+        after: None,
+        limit: 100,
+    };
+    loop {
+        let page = core.store.pods(&query).await?;
+        for pod in page.items {
+            let Some(mut free) = free_for(core, product, pod.spec.devices).await? else {
+                continue;
+            };
+            let needed = pod.spec.devices as usize;
+            if free.is_empty() {
+                return Ok(());
+            }
+            if free.len() >= needed {
+                free.truncate(needed);
+                let changes = Changes {
+                    wakes: vec![wake(&pod, core.clock.now())],
+                    ..Changes::default()
+                };
+                open(core, &pod, free, changes).await?;
+            }
+        }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Serves the queue of `work`, and finishes it.
+pub(crate) async fn pass(core: &Core, product: &GpuId, work: &Work) -> Result<()> {
+    let next = match serve(core, product).await {
+        Ok(()) => None,
+        // Somebody changed one of the pods, or the backend did not answer: again, soon.
+        Err(e) if *e.kind() == ErrorKind::Conflict => Some(core.clock.now()),
+        Err(_) => Some(core.clock.now() + Duration::from_secs(3)),
+    };
+    crate::reconcile::finish(core, work, next).await
+}
+
+/// The free devices for a pod of that product; `None` if it needs none from us.
+async fn free_for(core: &Core, product: &GpuId, needed: u32) -> Result<Option<Vec<DeviceId>>> {
+    if needed == 0 {
+        return Ok(None);
+    }
+    let capacity = core.capacity().await?;
+    if capacity.places_itself {
+        return Ok(None);
+    }
+    let (_, prices) = core.prices().await?;
+    let leases = core.store.leases("device/").await?;
+    // An entry that was taken out of the catalogue has no devices: its pods wait, and say so.
+    Ok(Some(
+        prices
+            .gpus
+            .get(product)
+            .map(|entry| free_devices(entry, &capacity, &leases))
+            .unwrap_or_default(),
+    ))
+}
+
+async fn wait(core: &Core, pod: Pod, now: Time) -> Result<()> {
+    let mut after = pod.clone();
+    let mut changes = Changes::default();
+    if life::queue(&mut after, now) && !broken(Rule::QueueingWakesQueue) {
+        changes.wakes.push(Wake {
+            key: WorkKey::Queue(pod.spec.gpu.clone()),
+            at: now,
+        });
+    }
+    commit(core, &pod, after, changes).await
+}
+
+/// Writes down the next run, with its devices and the pod's host ports, before anything is made.
+async fn open(core: &Core, pod: &Pod, devices: Vec<DeviceId>, changes: Changes) -> Result<()> {
+    let needs_ports = pod.ports.is_empty()
+        && !pod.spec.ports.is_empty()
+        && core.capacity().await?.needs_host_ports;
+    let mut tries = PORT_TRIES;
+    loop {
+        let now = core.clock.now();
+        let ports = if needs_ports {
+            pick_ports(core, pod)
+        } else {
+            pod.ports.clone()
+        };
+        let mut after = pod.clone();
+        life::open(&mut after, now, devices.clone(), ports, &core.entropy);
+        let mut changes = changes.clone();
+        changes.touch.extend(core.lockable(&pod.terms.payer));
+        let take = |resource| LeaseChange::Take {
+            resource,
+            pod: pod.id,
+            at: now,
+        };
+        changes
+            .leases
+            .extend(after.devices.iter().map(|d| take(resource(d))));
+        changes
+            .leases
+            .extend(after.ports.iter().map(|p| take(port_resource(p.host))));
+        if broken(Rule::RunBeforeContainer) {
+            core.create_unfenced(
+                &core
+                    .workload(&after, after.run.as_ref().expect("just opened"))
+                    .await?,
+            )
+            .await?;
+        }
+        tries -= 1;
+        match commit(core, pod, after, changes).await {
+            Err(e) if needs_ports && tries > 0 && is_condition(&e, is_port) => {}
+            Err(e) if is_condition(&e, |c| matches!(c, Condition::LeaseFree { .. })) => {
+                return Err(
+                    crate::Error::conflict("Somebody else took the device or port first.")
+                        .caused_by(e),
+                );
+            }
+            other => return other,
+        }
+    }
+}
+
+fn is_condition(error: &crate::Error, what: impl Fn(&Condition) -> bool) -> bool {
+    matches!(error.kind(), ErrorKind::Condition(c) if what(c))
+}
+
+fn is_port(condition: &Condition) -> bool {
+    matches!(condition, Condition::LeaseFree { resource } if resource.starts_with("port/"))
+}
+
+fn pick_ports(core: &Core, pod: &Pod) -> Vec<PortLease> {
+    let (first, last) = core.settings.port_range;
+    let span = u64::from(last - first) + 1;
+    let mut picked: Vec<PortLease> = Vec::new();
+    for spec in &pod.spec.ports {
+        let host = loop {
+            let random = u64::from_le_bytes(core.entropy.bytes());
+            let host = first + u16::try_from(random % span).unwrap_or(0);
+            if picked.iter().all(|p| p.host != host) {
+                break host;
+            }
+        };
+        picked.push(PortLease {
+            container: spec.container,
+            host,
+        });
+    }
+    picked
+}
+
+fn wake(pod: &Pod, at: Time) -> Wake {
+    Wake {
+        key: WorkKey::Pod(pod.id),
+        at,
+    }
+}
+
+/// How many wait before this pod for its product, plus one; `None` if it does not wait.
+pub(crate) async fn position(core: &Core, pod: &Pod) -> Result<Option<u32>> {
+    if pod.queued_at.is_none() {
+        return Ok(None);
+    }
+    let mut query = PodQuery {
+        filter: PodFilter::QueuedFor(pod.spec.gpu.clone()),
+        after: None,
+        limit: 1000,
+    };
+    let mut before = 0;
+    loop {
+        let page = core.store.pods(&query).await?;
+        if let Some(at) = page.items.iter().position(|p: &Pod| p.id == pod.id) {
+            return Ok(Some(before + u32::try_from(at).unwrap_or(u32::MAX) + 1));
+        }
+        before += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(None),
+        }
+    }
+}

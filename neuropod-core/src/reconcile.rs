@@ -1,0 +1,443 @@
+//! One pass over one pod: read the row, look at the backend, decide, do, and again until there is nothing to do now.
+//! A thin shell around [`decide`]; everything here may be cut off or repeated at any point.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tracing::{debug, warn};
+
+use crate::decide::{self, End, Looked, Started, Step, decide};
+use crate::error::{Error, ErrorKind, Result, RetryCause};
+use crate::event::EventKind;
+use crate::funds;
+use crate::id::{AccountId, PodId, RunId};
+use crate::life;
+use crate::orchestrator::{Ensured, Seen};
+use crate::platform::Core;
+use crate::pod::{Desired, Pod};
+use crate::queue;
+use crate::rule::{Rule, broken};
+use crate::store::{Changes, Condition, Finish, LeaseChange, Meter, Wake, Work, WorkKey};
+use crate::time::Time;
+use crate::{billing, log, posting, sweep, wish};
+
+/// A pass takes so many steps at most before it lets others have a turn.
+const STEPS: usize = 32;
+/// How long to wait before asking again a backend that did not answer.
+const UNREACHABLE_AGAIN: Duration = Duration::from_secs(3);
+/// How often to look at a container that is being ended, or an image that is being pulled; hints come sooner.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a step of a pass leads to.
+enum Next {
+    /// Another step, now.
+    Again,
+    /// The pass is over; look again then.
+    Done(Option<Time>),
+    /// The pass is over, and its work was finished by the step's own commit.
+    Finished,
+}
+
+/// One pass over the pod of `work`.
+pub(crate) async fn pass(core: &Core, id: PodId, work: &Work) -> Result<()> {
+    let mut outcome = Next::Done(None);
+    let mut present = false;
+    for _ in 0..STEPS {
+        outcome = match step(core, id, work, &mut present).await {
+            Ok(Next::Again) => {
+                outcome = Next::Done(Some(core.clock.now()));
+                continue;
+            }
+            Ok(over) => over,
+            // Somebody else changed the row: what they wrote is read at the next step.
+            Err(e) if *e.kind() == ErrorKind::Conflict => {
+                outcome = Next::Done(Some(core.clock.now() + LOOK_AGAIN));
+                continue;
+            }
+            Err(e) => {
+                warn!(pod = %id, error = %e, "pass cut short");
+                Next::Done(Some(core.clock.now() + UNREACHABLE_AGAIN))
+            }
+        };
+        break;
+    }
+    match outcome {
+        Next::Again | Next::Finished => Ok(()),
+        Next::Done(next) => finish(core, work, next).await,
+    }
+}
+
+/// Finishes `work`; a lease that somebody else has by now is theirs to finish.
+pub(crate) async fn finish(core: &Core, work: &Work, next: Option<Time>) -> Result<()> {
+    let finish = Some(Finish {
+        work: work.clone(),
+        next,
+    });
+    match core
+        .store
+        .commit(&Changes {
+            finish,
+            ..Changes::default()
+        })
+        .await
+    {
+        Err(e) if *e.kind() == ErrorKind::Conflict => Ok(()),
+        other => other,
+    }
+}
+
+/// One step. `present` tells whether an earlier step of this pass has brought the container about already.
+async fn step(core: &Core, id: PodId, work: &Work, present: &mut bool) -> Result<Next> {
+    // Read before the row: whatever list this vouches for has left its marks on the row.
+    let swept = sweep::last(core).await?;
+    let Some(pod) = core.store.pod(id).await? else {
+        return Ok(Next::Done(None));
+    };
+    if pod.is_tombstone() {
+        core.orchestrator.purge(id).await?;
+        return Ok(Next::Done(None));
+    }
+    let mut expired = pod.clone();
+    if wish::expire(&mut expired, core.clock.now()) {
+        commit(core, &pod, expired, Changes::default()).await?;
+        return Ok(Next::Again);
+    }
+
+    let before = core.clock.now();
+    let never_had_a_container = pod.last_run == 0 && pod.desired == Desired::Running;
+    let seen = if never_had_a_container {
+        Seen {
+            at: before,
+            instances: Vec::new(),
+            volume: None,
+        }
+    } else {
+        match core.orchestrator.observe(id).await {
+            Err(_) if broken(Rule::UnknownIsNotNothing) => Seen {
+                at: before,
+                instances: Vec::new(),
+                volume: None,
+            },
+            other => other?,
+        }
+    };
+    let looked = Looked {
+        before,
+        after: core.clock.now(),
+    };
+    let step = decide(&pod, &seen, looked);
+    debug!(pod = %id, ?step, "step");
+    match step {
+        Step::Remove(run) => remove_stray(core, &pod, run).await,
+        Step::Free => free(core, pod).await,
+        Step::Purge => purge(core, pod, work).await,
+        Step::Open => queue::open_own(core, pod).await.map(|opened| {
+            if opened {
+                Next::Again
+            } else {
+                Next::Done(None)
+            }
+        }),
+        Step::Ensure if *present => Ok(Next::Done(Some(looked.after + LOOK_AGAIN))),
+        Step::Ensure => ensure(core, pod, present).await,
+        Step::GiveUp => {
+            let mut after = pod.clone();
+            life::give_up(&mut after, looked.after);
+            commit(core, &pod, after, Changes::default()).await?;
+            Ok(Next::Again)
+        }
+        Step::Stop(run) => {
+            core.orchestrator.stop(run, wish::GRACE).await?;
+            Ok(Next::Done(Some(core.clock.now() + LOOK_AGAIN)))
+        }
+        Step::Record(started) => record(core, pod, started, seen.volume, looked, work).await,
+        Step::Refresh { endpoints, ready } => {
+            let mut after = pod.clone();
+            if let Some(run) = &mut after.run {
+                run.endpoints = endpoints;
+                run.ready_at = run.ready_at.or(ready.then_some(looked.after));
+            }
+            let next = if ready {
+                wish::next_deadline(&pod)
+            } else {
+                Some(looked.after + LOOK_AGAIN / 2)
+            };
+            commit_last(core, &pod, after, Changes::default(), work, next).await
+        }
+        Step::Close(end) => {
+            let last_seen = pod
+                .run
+                .as_ref()
+                .map_or(looked.after, |run| decide::last_seen(run, &swept));
+            close(core, pod, end, looked.after, last_seen).await
+        }
+        Step::Wait(at) => Ok(Next::Done(
+            at.into_iter().chain(wish::next_deadline(&pod)).min(),
+        )),
+    }
+}
+
+async fn remove_stray(core: &Core, pod: &Pod, run: RunId) -> Result<Next> {
+    // The row may be older than what was seen: a run that was opened in between is no stray.
+    let fresh = if broken(Rule::StrayOnFreshRow) {
+        Some(pod.clone())
+    } else {
+        core.store.pod(pod.id).await?
+    };
+    let is_open = fresh
+        .as_ref()
+        .is_some_and(|p| p.run.as_ref().is_some_and(|r| p.run_id(r) == run));
+    if !is_open {
+        core.orchestrator.remove(run).await?;
+    }
+    Ok(Next::Again)
+}
+
+async fn free(core: &Core, pod: Pod) -> Result<Next> {
+    let mut after = pod.clone();
+    let devices = life::free(&mut after);
+    let mut changes = Changes::default();
+    changes
+        .leases
+        .extend(devices.iter().map(|d| LeaseChange::Free {
+            resource: queue::resource(d),
+            pod: pod.id,
+        }));
+    if !devices.is_empty() && !broken(Rule::FreeingWakesQueue) {
+        changes.wakes.push(Wake {
+            key: WorkKey::Queue(pod.spec.gpu.clone()),
+            at: core.clock.now(),
+        });
+    }
+    commit(core, &pod, after, changes).await?;
+    Ok(Next::Again)
+}
+
+async fn purge(core: &Core, pod: Pod, work: &Work) -> Result<Next> {
+    if !broken(Rule::RowOutlivesContainer) {
+        core.orchestrator.purge(pod.id).await?;
+    }
+    let now = core.clock.now();
+    let mut after = pod.clone();
+    after.deleted_at = Some(now);
+    let mut changes = Changes::default();
+    changes
+        .leases
+        .extend(pod.ports.iter().map(|p| LeaseChange::Free {
+            resource: queue::port_resource(p.host),
+            pod: pod.id,
+        }));
+    changes
+        .events
+        .push(core.pod_event(EventKind::PodGone, &after));
+    if let Some(volume) = &pod.volume {
+        let reading = billing::Reading {
+            meter: Meter::Volume(pod.id),
+            payer: volume.payer.clone(),
+            generation: pod.generation,
+            total: funds::volume_total(volume, now),
+            last: true,
+            at: now,
+        };
+        changes.meters = core.billing.settle(&[reading]).await?;
+        changes.touch.extend(core.lockable(&volume.payer));
+    }
+    let next = commit_last(core, &pod, after, changes, work, None).await?;
+    if broken(Rule::RowOutlivesContainer) {
+        core.orchestrator.purge(pod.id).await?;
+    }
+    Ok(next)
+}
+
+async fn ensure(core: &Core, pod: Pod, present: &mut bool) -> Result<Next> {
+    let Some(run) = &pod.run else {
+        return Ok(Next::Again);
+    };
+    let workload = core.workload(&pod, run).await?;
+    let fence = core.fence(workload.run);
+    match core.orchestrator.ensure(&workload, &fence).await {
+        Ok(Ensured::Present) => {
+            *present = true;
+            Ok(Next::Again)
+        }
+        // The row has changed since it was read.
+        Ok(Ensured::Fenced) => Ok(Next::Again),
+        Ok(Ensured::Pulling { done, .. }) => {
+            let now = core.clock.now();
+            let mut after = pod.clone();
+            if life::progress(&mut after, done, now) {
+                commit(core, &pod, after, Changes::default()).await?;
+            }
+            Ok(Next::Done(Some(now + LOOK_AGAIN)))
+        }
+        Err(e) => match e.kind() {
+            ErrorKind::Refused(refusal) => {
+                let end = End::refused(*refusal, e.message().to_owned());
+                close(core, pod, end, core.clock.now(), Time::EPOCH).await
+            }
+            ErrorKind::Retry(cause) => {
+                let end = End::retried(*cause, e.message().to_owned());
+                close(core, pod, end, core.clock.now(), Time::EPOCH).await
+            }
+            _ => Err(e),
+        },
+    }
+}
+
+async fn record(
+    core: &Core,
+    pod: Pod,
+    started: Started,
+    volume: Option<String>,
+    looked: Looked,
+    work: &Work,
+) -> Result<Next> {
+    let mut after = pod.clone();
+    let all_ready = started.endpoints.iter().all(|e| e.ready);
+    life::record(&mut after, started, volume, looked.before, looked.after);
+    let payers: BTreeSet<AccountId> = [
+        after.run.as_ref().map(|r| r.terms.payer.clone()),
+        after.volume.as_ref().map(|v| v.payer.clone()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let is_running = after.run.as_ref().is_some_and(|r| after.is_current(r));
+    if let Some(run) = after.run.as_mut().filter(|_| all_ready) {
+        run.ready_at = Some(looked.after);
+    }
+    let changes = Changes {
+        touch: payers
+            .iter()
+            .filter_map(|payer| core.lockable(payer))
+            .collect(),
+        wakes: payers
+            .iter()
+            .map(|payer| posting::wake(payer, looked.after))
+            .collect(),
+        ..Changes::default()
+    };
+    if !is_running {
+        commit(core, &pod, after, changes).await?;
+        return Ok(Next::Again);
+    }
+    // Looks once more soon after the start: a program that ended at once must not wait for a hint that was missed.
+    let next = Some(looked.after + LOOK_AGAIN / 2);
+    commit_last(core, &pod, after, changes, work, next).await
+}
+
+async fn close(core: &Core, pod: Pod, end: End, seen_at: Time, last_seen: Time) -> Result<Next> {
+    let Some(run) = &pod.run else {
+        return Ok(Next::Again);
+    };
+    let id = pod.run_id(run);
+    if broken(Rule::RecordedBeforeRemoved) {
+        core.orchestrator.remove(id).await?;
+    }
+    let mut after = pod.clone();
+    life::close(&mut after, &end, core.clock.now());
+    let mut changes = Changes::default();
+    if run.started_at.is_some() {
+        if end.has_log {
+            changes.documents.extend(log::keep(core, id).await);
+        }
+        let reading = billing::Reading {
+            meter: Meter::Run(pod.id, run.n),
+            payer: run.terms.payer.clone(),
+            generation: run.generation,
+            total: end.total(run, seen_at, last_seen),
+            last: true,
+            at: core.clock.now(),
+        };
+        changes.meters = core.billing.settle(&[reading]).await?;
+    }
+    changes.touch.extend(core.lockable(&run.terms.payer));
+    if end.retry == Some(RetryCause::PortTaken) {
+        changes
+            .leases
+            .extend(queue::set_aside(&pod, core.clock.now()));
+    }
+    if broken(Rule::DevicesOutliveClose) {
+        changes
+            .leases
+            .extend(after.devices.drain(..).map(|d| LeaseChange::Free {
+                resource: queue::resource(&d),
+                pod: pod.id,
+            }));
+        changes.wakes.push(Wake {
+            key: WorkKey::Queue(pod.spec.gpu.clone()),
+            at: core.clock.now(),
+        });
+    }
+    commit(core, &pod, after, changes).await?;
+    Ok(Next::Again)
+}
+
+/// Writes `after` in place of `before`, with an event if a user can see the difference.
+pub(crate) async fn commit(
+    core: &Core,
+    before: &Pod,
+    mut after: Pod,
+    mut changes: Changes,
+) -> Result<()> {
+    if visible(before) != visible(&after) {
+        after.updated_at = core.clock.now();
+        changes
+            .events
+            .push(core.pod_event(EventKind::PodUpdate, &after));
+    }
+    changes.pods.push(after);
+    core.store.commit(&changes).await
+}
+
+/// The same, and finishes the work of this pass in the same commit.
+async fn commit_last(
+    core: &Core,
+    before: &Pod,
+    after: Pod,
+    mut changes: Changes,
+    work: &Work,
+    next: Option<Time>,
+) -> Result<Next> {
+    changes.finish = Some(Finish {
+        work: work.clone(),
+        next,
+    });
+    commit(core, before, after, changes).await?;
+    Ok(Next::Finished)
+}
+
+fn visible(pod: &Pod) -> impl PartialEq + '_ {
+    (
+        pod.phase(),
+        pod.reason,
+        &pod.message,
+        pod.exit_code,
+        pod.deadlines,
+        pod.run.as_ref().map(|r| &r.endpoints),
+    )
+}
+
+/// Turns the refusal of a commit into what the caller of a verb can act on.
+pub(crate) fn refused_verb(error: Error) -> Error {
+    let ErrorKind::Condition(condition) = error.kind() else {
+        return error;
+    };
+    match &**condition {
+        Condition::Hold { amount, .. } => Error::new(
+            ErrorKind::InsufficientBalance,
+            format!("The balance does not cover one hour of this pod, which is {amount}."),
+        ),
+        Condition::Funded { .. } => {
+            Error::new(ErrorKind::InsufficientBalance, "The balance is used up.")
+        }
+        Condition::FewerPods { max, .. } => Error::new(
+            ErrorKind::QuotaExceeded,
+            format!("A user may have {max} pods at most; delete one to launch another."),
+        ),
+        Condition::UserAt { .. } => {
+            Error::conflict("The user was changed at the same time; try again.")
+        }
+        Condition::NobodyQueued { .. } | Condition::LeaseFree { .. } => error,
+    }
+}
