@@ -1,5 +1,9 @@
 //! The trait of sign-in, and the ready-made answer to "may this caller do that": owner or administrator.
 
+mod ring_provider;
+mod sessions;
+mod token;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -7,7 +11,11 @@ use async_trait::async_trait;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::UserId;
 use crate::pod::Secret;
+use crate::time::Time;
 use crate::user::{Role, Standing, User};
+
+pub use sessions::{SessionRules, Sessions};
+pub use token::SigningKeys;
 
 /// Tells who is asking, and whether they may.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -26,6 +34,36 @@ pub trait Auth: fmt::Debug + Send + Sync + 'static {
     async fn authorize(&self, who: &Identity, action: Action, owner: Owner) -> Result<()> {
         owner_or_admin(who, action, owner)
     }
+
+    /// Opens a session for whoever `credential` is, and makes a user of a newcomer.
+    ///
+    /// # Errors
+    /// As [`Auth::authenticate`]; `Forbidden` for those who may not sign in; `Unsupported` where there are no sessions,
+    /// or none for this kind of credential.
+    async fn sign_in(&self, credential: &Credential) -> Result<SignedIn> {
+        let _ = credential;
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "This installation has no sessions.",
+        ))
+    }
+
+    /// Ends the session that `who` came with. One that has ended is no error.
+    async fn sign_out(&self, who: &Identity) -> Result<()> {
+        let _ = who;
+        Ok(())
+    }
+}
+
+/// A session that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    /// What the caller shows from now on, as [`Credential::Bearer`].
+    pub token: Secret,
+    /// Whose session it is.
+    pub user: User,
+    /// When it ends by itself.
+    pub expires_at: Time,
 }
 
 /// What a caller shows.
