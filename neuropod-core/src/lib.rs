@@ -10,6 +10,7 @@ mod error;
 pub mod event;
 #[cfg(feature = "testing")]
 pub mod fault;
+mod forward;
 pub mod funds;
 pub mod id;
 pub mod launch;

@@ -72,54 +72,6 @@ pub trait Orchestrator: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-macro_rules! forward {
-    ($pointer:ident) => {
-        #[async_trait]
-        impl<T: Orchestrator + ?Sized> Orchestrator for $pointer<T> {
-            async fn ensure(&self, workload: &Workload, fence: &Fence) -> Result<Ensured> {
-                (**self).ensure(workload, fence).await
-            }
-            async fn stop(&self, run: RunId, grace: Duration) -> Result<()> {
-                (**self).stop(run, grace).await
-            }
-            async fn remove(&self, run: RunId) -> Result<()> {
-                (**self).remove(run).await
-            }
-            async fn purge(&self, pod: PodId) -> Result<()> {
-                (**self).purge(pod).await
-            }
-            async fn observe(&self, pod: PodId) -> Result<Seen> {
-                (**self).observe(pod).await
-            }
-            async fn list(&self) -> Result<BoxStream<'static, Result<Found>>> {
-                (**self).list().await
-            }
-            async fn watch(&self) -> Result<BoxStream<'static, PodId>> {
-                (**self).watch().await
-            }
-            async fn logs(
-                &self,
-                run: RunId,
-                query: &LogQuery,
-            ) -> Result<BoxStream<'static, Result<LogLine>>> {
-                (**self).logs(run, query).await
-            }
-            async fn usage(&self, run: RunId) -> Result<Usage> {
-                (**self).usage(run).await
-            }
-            async fn capacity(&self) -> Result<Capacity> {
-                (**self).capacity().await
-            }
-            fn interactive(&self) -> Option<Arc<dyn Interactive>> {
-                (**self).interactive()
-            }
-        }
-    };
-}
-
-forward!(Arc);
-forward!(Box);
-
 /// A terminal into a running container.
 #[async_trait]
 pub trait Interactive: fmt::Debug + Send + Sync + 'static {
