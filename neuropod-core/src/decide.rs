@@ -74,6 +74,9 @@ pub struct Started {
     pub started_at: Time,
     /// In our time, never before the run was opened.
     pub charged_from: Time,
+    /// The last instant at which it is known to have run, in our time: before this observation if it shows it
+    /// running, else its start, since it may have ended right after it.
+    pub alive_at: Time,
     /// Where it can be reached.
     pub endpoints: Vec<Endpoint>,
 }
@@ -162,11 +165,15 @@ fn not_started(
         Some(State::Running {
             started_at,
             endpoints,
-        }) => Step::Record(record(run, *started_at, endpoints.clone(), at, looked)),
+        }) => Step::Record(Started {
+            alive_at: looked.before,
+            endpoints: endpoints.clone(),
+            ..record(run, *started_at, at, looked)
+        }),
         Some(State::Exited {
             started_at: Some(started_at),
             ..
-        }) => Step::Record(record(run, *started_at, Vec::new(), at, looked)),
+        }) => Step::Record(record(run, *started_at, at, looked)),
         Some(State::Exited {
             started_at: None,
             cause,
@@ -246,19 +253,16 @@ fn is_current(pod: &Pod, run: &Run) -> bool {
     pod.is_current(run) || (broken(Rule::GenerationFence) && pod.desired == Desired::Running)
 }
 
-fn record(
-    run: &Run,
-    started_at: Time,
-    endpoints: Vec<Endpoint>,
-    at: Time,
-    looked: Looked,
-) -> Started {
+/// A start of which nothing more is known than that it was.
+fn record(run: &Run, started_at: Time, at: Time, looked: Looked) -> Started {
     // The backend's clock may be wrong, but it measures how long ago the start was.
     let ours = looked.after - at.since(started_at);
+    let charged_from = ours.max(run.opened_at);
     Started {
         started_at,
-        charged_from: ours.max(run.opened_at),
-        endpoints,
+        charged_from,
+        alive_at: charged_from,
+        endpoints: Vec::new(),
     }
 }
 

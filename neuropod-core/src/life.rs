@@ -81,13 +81,13 @@ pub fn progress(pod: &mut Pod, done: u64, now: Time) -> bool {
 }
 
 /// Writes down a start, and with the first one the volume that it made.
-pub fn record(pod: &mut Pod, started: Started, volume: Option<String>, before: Time, now: Time) {
+pub fn record(pod: &mut Pod, started: Started, volume: Option<String>, now: Time) {
     let Some(run) = &mut pod.run else { return };
     run.started_at = Some(started.started_at);
     run.charged_from = Some(started.charged_from);
     run.endpoints = started.endpoints;
     run.recorded_at = Some(now);
-    run.seen_first = Some(before);
+    run.seen_first = Some(started.alive_at);
     if pod.desired == Desired::Running && run.generation == pod.generation {
         (pod.reason, pod.message) = (None, None);
     }

@@ -275,7 +275,7 @@ pub struct Run {
     pub charged_from: Option<Time>,
     /// When the start was recorded.
     pub recorded_at: Option<Time>,
-    /// Our time before the observation that recorded it.
+    /// The last instant at which the observation that recorded it vouches for it, in our time.
     pub seen_first: Option<Time>,
     /// The last instant at which it is known to have run. Set when a complete list misses it, once.
     pub last_seen: Option<Time>,

@@ -294,7 +294,7 @@ async fn record(
 ) -> Result<Next> {
     let mut after = pod.clone();
     let all_ready = started.endpoints.iter().all(|e| e.ready);
-    life::record(&mut after, started, volume, looked.before, looked.after);
+    life::record(&mut after, started, volume, looked.after);
     let payers: BTreeSet<AccountId> = [
         after.run.as_ref().map(|r| r.terms.payer.clone()),
         after.volume.as_ref().map(|v| v.payer.clone()),
