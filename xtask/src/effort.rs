@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 
 /// The counts under a heading, each named as the environment variable that carries it.
 pub(crate) fn table(heading: &str) -> Result<Vec<(String, String)>> {
-    let file = shell::checkout().join("tests/effort.toml");
+    let file = shell::checkout()?.join("tests/effort.toml");
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     parse(&text, heading).with_context(|| file.display().to_string())
 }
@@ -30,7 +30,7 @@ fn parse(text: &str, heading: &str) -> Result<Vec<(String, String)>> {
         };
         let count: u64 = count.trim().parse().with_context(|| line.to_owned())?;
         if current == heading {
-            let name = format!("NEUROPOD_EFFORT_{}", name.trim().to_uppercase());
+            let name = format!("NEUROPOD_{}", name.trim().to_uppercase());
             counts.push((name, count.to_string()));
         }
     }
@@ -49,8 +49,8 @@ mod tests {
         let text = "# why\n[ci]\nhistories = 10\n\n[soak]\nhistories = 20\nkills = 3\n";
         let variable = |name: &str, count: &str| (name.to_owned(), count.to_owned());
         let soak = [
-            variable("NEUROPOD_EFFORT_HISTORIES", "20"),
-            variable("NEUROPOD_EFFORT_KILLS", "3"),
+            variable("NEUROPOD_HISTORIES", "20"),
+            variable("NEUROPOD_KILLS", "3"),
         ];
         assert_eq!(parse(text, "soak").unwrap(), soak);
         assert!(parse(text, "nightly").is_err());

@@ -7,6 +7,7 @@ mod demo;
 mod docker;
 mod effort;
 mod engine;
+mod features;
 mod first_pod;
 mod folder;
 mod http;
@@ -47,7 +48,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         bail!("say what to do:\n{USAGE}");
     };
     shell::catch_interrupts()?;
-    std::env::set_current_dir(shell::checkout())?;
+    std::env::set_current_dir(shell::checkout()?)?;
     match verb.as_str() {
         "up" => up::run(&up::Options::parse(rest)?),
         "test" => test::run(&test::Options::parse(rest)?),

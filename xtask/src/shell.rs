@@ -22,10 +22,11 @@ pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// The root folder of the repository.
-pub(crate) fn checkout() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_path_buf()
+/// The root folder of the repository. Asked at run time: checkouts may share what was compiled.
+pub(crate) fn checkout() -> Result<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
+    let parent = Path::new(&package).parent().map(Path::to_path_buf);
+    parent.context("this package has no folder above it")
 }
 
 /// Whether nobody is at the keyboard and nothing may be left out.

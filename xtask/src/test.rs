@@ -4,6 +4,7 @@ use crate::apt;
 use crate::consent::Consent;
 use crate::demo;
 use crate::effort;
+use crate::features;
 use crate::folder::Folder;
 use crate::postgres;
 use crate::shell;
@@ -49,9 +50,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // Outside the space, since inside no registry can be reached.
     steps.command("build", shell::cargo().args(SUITE).arg("--no-run"));
     if options.filter.is_none() {
-        feature_checks(&mut steps);
+        features::check(&mut steps);
     }
-    let folder = Folder::take(&shell::checkout())?;
+    let folder = Folder::take(&shell::checkout()?)?;
     let space = steps
         .part("Docker engine", || engine(&folder, consent))
         .unwrap_or_else(Space::host);
@@ -78,29 +79,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.step("clean-up", || folder.clear());
     steps.print_count();
     steps.finish()
-}
-
-/// What embedders may choose must build alone: in the workspace one crate's features help another.
-fn feature_checks(steps: &mut Steps) {
-    for features in ["", "docker", "sqlite", "postgres", "mock", "testing"] {
-        let name = format!(
-            "neuropod alone, features: {}",
-            if features.is_empty() {
-                "none"
-            } else {
-                features
-            }
-        );
-        let check = [
-            "check",
-            "--quiet",
-            "--package",
-            "neuropod",
-            "--features",
-            features,
-        ];
-        steps.command(&name, shell::cargo().args(check));
-    }
 }
 
 fn engine(folder: &Folder, consent: Consent) -> Result<Space> {
