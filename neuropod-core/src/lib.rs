@@ -5,6 +5,8 @@
 
 pub mod auth;
 pub mod billing;
+#[cfg(feature = "testing")]
+pub mod conformance;
 pub mod decide;
 mod error;
 pub mod event;

@@ -60,7 +60,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// callers never get the same piece. Claiming does not clear the wish: it stays until it is finished.
     async fn claim(&self, claim: &Claim) -> Result<Vec<Work>>;
 
-    /// Events after a cursor, in an order that never reveals an earlier event later.
+    /// Events after a cursor, in an order that never reveals an earlier event later. They are kept until there is one
+    /// that is 7 days younger.
     async fn events(&self, query: &EventQuery) -> Result<EventPage>;
 
     /// Hints that events or due work may exist; may be silent for ever.

@@ -314,7 +314,7 @@ impl Store for MemoryStore {
     }
 
     async fn documents(&self, query: &DocQuery) -> Result<Page<Document>> {
-        let limit = Page::<Document>::limit(query.limit)?;
+        let limit = query.rows()?;
         let rows = self.rows();
         let found = rows.documents(query).take(limit + 1).cloned().collect();
         Ok(Page::of(found, limit, |d: &Document| d.key.clone()))

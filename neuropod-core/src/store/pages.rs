@@ -1,6 +1,6 @@
 //! Pages: one row more than asked for tells whether there is a next one.
 
-use super::Page;
+use super::{DocQuery, Document, Page};
 use crate::error::{Error, Result};
 
 impl<T> Page<T> {
@@ -20,6 +20,19 @@ impl<T> Page<T> {
         match limit {
             1..=1000 => Ok(limit as usize),
             _ => Err(Error::invalid("/limit", "A page has 1 to 1000 rows.")),
+        }
+    }
+}
+
+impl DocQuery {
+    /// Its limit as a number of rows.
+    ///
+    /// # Errors
+    /// `Invalid` unless it is 1 to 1000, and the number of the index value 0 to 2.
+    pub fn rows(&self) -> Result<usize> {
+        match self.index {
+            Some((3.., _)) => Err(Error::invalid("/index", "Index values are number 0 to 2.")),
+            _ => Page::<Document>::limit(self.limit),
         }
     }
 }
