@@ -60,8 +60,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// callers never get the same piece. Claiming does not clear the wish: it stays until it is finished.
     async fn claim(&self, claim: &Claim) -> Result<Vec<Work>>;
 
-    /// Events after a cursor, in an order that never reveals an earlier event later. They are kept until there is one
-    /// that is 7 days younger.
+    /// Events after a cursor, in an order that never reveals an earlier event later: so one may show a little after its
+    /// commit has returned, once no earlier one can come. They are kept until there is one that is 7 days younger.
     async fn events(&self, query: &EventQuery) -> Result<EventPage>;
 
     /// Hints that events or due work may exist; may be silent for ever.
@@ -412,13 +412,13 @@ pub struct DocQuery {
     pub now: Time,
 }
 
-/// What a piece of work is about.
+/// What a piece of work is about. The order is that of the texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum WorkKey {
-    /// One pod.
-    Pod(PodId),
     /// One account.
     Account(AccountId),
+    /// One pod.
+    Pod(PodId),
     /// The queue for one product.
     Queue(GpuId),
     /// The sweep over one backend.

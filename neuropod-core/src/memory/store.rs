@@ -209,7 +209,7 @@ impl Store for MemoryStore {
     async fn commit(&self, changes: &Changes) -> Result<()> {
         {
             let mut rows = self.rows();
-            let writes = rows.tables.judge(changes.clone())?;
+            let writes = rows.tables.judge(changes)?;
             rows.apply(writes, changes.now);
         }
         self.changed.send_replace(());

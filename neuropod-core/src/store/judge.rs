@@ -22,9 +22,9 @@ impl Tables {
     ///
     /// # Errors
     /// As [`Store::commit`](super::Store::commit), and `Invalid` for what makes no sense.
-    pub fn judge(&self, changes: Changes) -> Result<Writes> {
-        check_sense(&changes)?;
-        let mut writes = self.rows(&changes)?;
+    pub fn judge(&self, changes: &Changes) -> Result<Writes> {
+        changes.check()?;
+        let mut writes = self.rows(changes)?;
         for condition in &changes.conditions {
             if !self.holds(condition) {
                 return Err(unmet(condition));
@@ -36,7 +36,7 @@ impl Tables {
         for change in &changes.accounts {
             self.account_in(&mut writes, &change.id).unlimited = change.unlimited;
         }
-        for transfer in changes.transfers {
+        for transfer in &changes.transfers {
             self.transfer(&mut writes, transfer)?;
         }
         for total in &changes.meters {
@@ -45,17 +45,15 @@ impl Tables {
         for change in &changes.leases {
             self.lease(&mut writes, change)?;
         }
-        for wake in changes.wakes {
-            let before = self.wish_in(&writes, &wake.key);
-            writes
-                .wishes
-                .insert(wake.key, Some(Wish::woken(before, wake.at)));
+        for wake in &changes.wakes {
+            let wish = Wish::woken(self.wish_in(&writes, &wake.key), wake.at);
+            writes.wishes.insert(wake.key.clone(), Some(wish));
         }
-        writes.pods = changes.pods;
+        writes.pods = changes.pods.clone();
         for pod in &mut writes.pods {
             pod.version = self.pods.get(&pod.id).map_or(0, |p| p.version) + 1;
         }
-        writes.events = changes.events;
+        writes.events = changes.events.clone();
         Ok(writes)
     }
 
@@ -186,19 +184,19 @@ impl Tables {
         }
     }
 
-    fn transfer(&self, writes: &mut Writes, transfer: Transfer) -> Result<()> {
+    fn transfer(&self, writes: &mut Writes, transfer: &Transfer) -> Result<()> {
         let before = self
             .transfers
             .get(&transfer.id)
             .map(|t| &**t)
             .or_else(|| writes.transfers.iter().find(|t| t.id == transfer.id));
         match before {
-            Some(before) if before.is_same(&transfer) => Ok(()),
+            Some(before) if before.is_same(transfer) => Ok(()),
             Some(_) => Err(
                 Error::conflict("There is another transfer with this id already.")
-                    .with("transfer", transfer.id),
+                    .with("transfer", &transfer.id),
             ),
-            None => self.book(writes, transfer),
+            None => self.book(writes, transfer.clone()),
         }
     }
 
@@ -384,50 +382,55 @@ impl Transfer {
     }
 }
 
-/// Refuses what makes no sense whatever is stored.
-fn check_sense(changes: &Changes) -> Result<()> {
-    let twice = |pointer| Error::invalid(pointer, "One write names the same row twice.");
-    if !all_differ(changes.pods.iter().map(|p| p.id)) {
-        return Err(twice("/pods"));
-    }
-    let users = changes.users.iter().map(|u| u.id);
-    if !all_differ(users.chain(changes.forget_users.iter().copied())) {
-        return Err(twice("/users"));
-    }
-    let documents = changes.documents.iter().map(DocChange::names);
-    if !all_differ(documents.map(|(kind, key, _)| (kind, key))) {
-        return Err(twice("/documents"));
-    }
-    for transfer in &changes.transfers {
-        if transfer.amount <= Money::ZERO || transfer.debit == transfer.credit {
+impl Changes {
+    /// Whether this makes sense, whatever is stored.
+    ///
+    /// # Errors
+    /// `Invalid` for a row that is named twice, money that does not move, and texts that no database takes.
+    pub fn check(&self) -> Result<()> {
+        let twice = |pointer| Error::invalid(pointer, "One write names the same row twice.");
+        if !all_differ(self.pods.iter().map(|p| p.id)) {
+            return Err(twice("/pods"));
+        }
+        let users = self.users.iter().map(|u| u.id);
+        if !all_differ(users.chain(self.forget_users.iter().copied())) {
+            return Err(twice("/users"));
+        }
+        let documents = self.documents.iter().map(DocChange::names);
+        if !all_differ(documents.map(|(kind, key, _)| (kind, key))) {
+            return Err(twice("/documents"));
+        }
+        for transfer in &self.transfers {
+            if transfer.amount <= Money::ZERO || transfer.debit == transfer.credit {
+                return Err(Error::invalid(
+                    "/transfers",
+                    "A transfer moves more than nothing from one account to another.",
+                ));
+            }
+            if transfer.id.starts_with("meter/") {
+                return Err(Error::invalid(
+                    "/transfers",
+                    "Ids that begin with meter/ are the store's own.",
+                ));
+            }
+        }
+        if self.meters.iter().any(|m| m.total < Money::ZERO) {
+            return Err(Error::invalid("/meters", "A total is nothing or more."));
+        }
+        if !self.accounts.iter().all(|a| a.id.is_customer()) {
             return Err(Error::invalid(
-                "/transfers",
-                "A transfer moves more than nothing from one account to another.",
+                "/accounts",
+                "Only customers' accounts are kept as rows.",
             ));
         }
-        if transfer.id.starts_with("meter/") {
+        if texts(self).any(|text| text.contains('\0')) || names(self).any(|n| n.len() > 800) {
             return Err(Error::invalid(
-                "/transfers",
-                "Ids that begin with meter/ are the store's own.",
+                "",
+                "Keys and index values have at most 800 bytes; they, names and memos have no NUL.",
             ));
         }
+        Ok(())
     }
-    if changes.meters.iter().any(|m| m.total < Money::ZERO) {
-        return Err(Error::invalid("/meters", "A total is nothing or more."));
-    }
-    if !changes.accounts.iter().all(|a| a.id.is_customer()) {
-        return Err(Error::invalid(
-            "/accounts",
-            "Only customers' accounts are kept as rows.",
-        ));
-    }
-    if texts(changes).any(|text| text.contains('\0')) || names(changes).any(|n| n.len() > 800) {
-        return Err(Error::invalid(
-            "",
-            "Keys and index values have at most 800 bytes; they, names and memos have no NUL.",
-        ));
-    }
-    Ok(())
 }
 
 /// The texts that stand in columns of their own: databases take no NUL in those.

@@ -1,6 +1,7 @@
 //! Events: every one, once, in an order that never reveals an earlier one later.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::samples::{event, pod, pod_id, user_id};
 use super::{accepted, invalid};
@@ -38,6 +39,17 @@ async fn after(store: &Arc<dyn Store>, cursor: Option<&str>, limit: u32) -> Even
     store.events(&query).await.unwrap()
 }
 
+/// Waits until so many events show.
+pub(super) async fn shown(store: &Arc<dyn Store>, count: usize) {
+    for _ in 0..2000 {
+        if after(store, None, 1000).await.events.len() == count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{count} events were written, but others show");
+}
+
 fn numbers(events: &[Event]) -> Vec<u64> {
     events
         .iter()
@@ -51,6 +63,7 @@ async fn events_come_in_order_with_all_they_say(store: Arc<dyn Store>) {
     let written = [event(3), broadcast, event(1)];
     accepted(store.commit(&changes(written[..2].to_vec())).await);
     accepted(store.commit(&changes(written[2..].to_vec())).await);
+    shown(&store, 3).await;
     let page = after(&store, None, 1000).await;
     assert!(!page.reset);
     let events: Vec<_> = page.events.into_iter().map(|e| e.event).collect();
@@ -66,6 +79,7 @@ async fn events_of_a_refused_commit_do_not_come(store: Arc<dyn Store>) {
     };
     assert!(store.commit(&refused).await.is_err());
     accepted(store.commit(&changes([event(2)])).await);
+    shown(&store, 1).await;
     assert_eq!(numbers(&after(&store, None, 10).await.events), [2]);
 }
 
@@ -77,6 +91,7 @@ async fn pages_of_events_cover_each_once(store: Arc<dyn Store>) {
                 .await,
         );
     }
+    shown(&store, 20).await;
     for limit in [1, 3, 20, 1000] {
         let mut found = Vec::new();
         let mut cursor = None;
@@ -95,6 +110,7 @@ async fn pages_of_events_cover_each_once(store: Arc<dyn Store>) {
 
 async fn a_cursor_goes_on_where_it_was(store: Arc<dyn Store>) {
     accepted(store.commit(&changes((0..5).map(event))).await);
+    shown(&store, 5).await;
     let page = after(&store, None, 1000).await;
     // The place of each event, and of the page, is a place to go on from.
     for (n, event) in (0..).zip(&page.events) {
@@ -105,6 +121,7 @@ async fn a_cursor_goes_on_where_it_was(store: Arc<dyn Store>) {
     let rest = after(&store, Some(&page.cursor), 1000).await;
     assert_eq!((rest.events.len(), rest.reset), (0, false));
     accepted(store.commit(&changes([event(5)])).await);
+    shown(&store, 6).await;
     let rest = after(&store, Some(&rest.cursor), 1000).await;
     assert_eq!(numbers(&rest.events), [5]);
 }
@@ -115,12 +132,14 @@ async fn a_cursor_before_the_first_event_goes_on(store: Arc<dyn Store>) {
     let page = after(&store, Some(&page.cursor), 10).await;
     assert_eq!((page.events.len(), page.reset), (0, false));
     accepted(store.commit(&changes([event(1)])).await);
+    shown(&store, 1).await;
     let page = after(&store, Some(&page.cursor), 10).await;
     assert_eq!((numbers(&page.events), page.reset), (vec![1], false));
 }
 
 async fn a_cursor_that_is_none_is_reset(store: Arc<dyn Store>) {
     accepted(store.commit(&changes([event(1), event(2)])).await);
+    shown(&store, 2).await;
     for cursor in [
         "",
         "x",
@@ -146,11 +165,14 @@ async fn a_cursor_that_is_none_is_reset(store: Arc<dyn Store>) {
 async fn a_cursor_that_is_too_old_is_reset(store: Arc<dyn Store>) {
     const DAY: u64 = 24 * 3600;
     accepted(store.commit(&changes([event(1), event(2)])).await);
+    shown(&store, 2).await;
     let first = after(&store, None, 1).await;
     accepted(store.commit(&changes([event(6 * DAY)])).await);
+    shown(&store, 3).await;
     let page = after(&store, Some(&first.cursor), 10).await;
     assert_eq!((page.events.len(), page.reset), (2, false));
     accepted(store.commit(&changes([event(8 * DAY)])).await);
+    shown(&store, 2).await;
     let page = after(&store, Some(&first.cursor), 10).await;
     assert_eq!(
         (numbers(&page.events), page.reset),
@@ -165,6 +187,7 @@ async fn a_cursor_of_another_life_is_reset(store: Arc<dyn Store>) {
     accepted(other.commit(&changes([event(1)])).await);
     let cursor = after(&other, None, 1).await.cursor;
     accepted(store.commit(&changes([event(2), event(3)])).await);
+    shown(&store, 2).await;
     let page = after(&store, Some(&cursor), 10).await;
     assert_eq!((numbers(&page.events), page.reset), (vec![2, 3], true));
 }
@@ -195,17 +218,15 @@ async fn events_at_once_never_reveal_an_earlier_one_later(store: Arc<dyn Store>)
         .collect();
     let mut followed = Vec::new();
     let mut cursor = None;
-    let mut written = false;
-    loop {
+    let mut tries = 0;
+    while (followed.len() as u64) < 2 * WRITERS * COMMITS {
         let page = after(&store, cursor.as_deref(), 7).await;
         assert!(!page.reset);
         cursor = Some(page.cursor);
         if page.events.is_empty() {
-            if written {
-                break;
-            }
-            written = writers.iter().all(tokio::task::JoinHandle::is_finished);
-            tokio::task::yield_now().await;
+            tries += 1;
+            assert!(tries < 20_000, "only {} events show", followed.len());
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         followed.extend(page.events);
     }
@@ -213,7 +234,6 @@ async fn events_at_once_never_reveal_an_earlier_one_later(store: Arc<dyn Store>)
         writer.await.unwrap();
     }
     let whole = after(&store, None, 1000).await.events;
-    assert_eq!(whole.len() as u64, 2 * WRITERS * COMMITS);
     assert_eq!(
         followed, whole,
         "who followed has seen all, in the same order"

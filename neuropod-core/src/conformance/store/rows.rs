@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
+use super::events::shown;
 use super::samples::{account, at, document, event, full_pod, funding, money, pod, pod_id, user};
 use super::{accepted, at_once, conflict, invalid, unmet};
 use crate::conformance::{Case, cases};
@@ -176,6 +177,7 @@ async fn left_behind(store: &Arc<dyn Store>) -> Vec<&'static str> {
 
 async fn a_commit_writes_every_kind_of_row(store: Arc<dyn Store>) {
     accepted(store.commit(&everything()).await);
+    shown(&store, 1).await;
     let all = [
         "pod", "user", "touch", "account", "document", "transfer", "meter", "lease", "event",
         "wake",

@@ -1,0 +1,273 @@
+//! Accounts, transfers, and the totals of meters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use neuropod_core::id::AccountId;
+use neuropod_core::money::Money;
+use neuropod_core::store::{Account, Meter, Page, Posted, Tables, Transfer, TransferQuery};
+use neuropod_core::{Error, Result, Time};
+use serde_json::{Value, json};
+use sqlx::any::AnyRow;
+use sqlx::{AnyPool, Row};
+
+use crate::batch::Touched;
+use crate::error::{ours, parse};
+use crate::events::Position;
+use crate::table::Column::{Int, Text};
+use crate::table::{Db, Table};
+
+const ACCOUNTS: Table = Table {
+    name: "accounts",
+    key: &[Text("id")],
+    rest: &[Int("posted"), Int("unlimited"), Int("version")],
+};
+
+const TRANSFERS: Table = Table {
+    name: "transfers",
+    key: &[Text("id")],
+    rest: &[
+        Int("epoch"),
+        Int("xid"),
+        Int("n"),
+        Text("debit"),
+        Text("credit"),
+        Int("amount"),
+        Text("memo"),
+        Text("actor"),
+        Int("at"),
+    ],
+};
+
+const METERS: Table = Table {
+    name: "meters",
+    key: &[Text("meter")],
+    rest: &[Int("total"), Int("closed")],
+};
+
+/// Loads these accounts, locked.
+pub(crate) async fn load_accounts(
+    db: &mut Db<'_>,
+    ids: impl IntoIterator<Item = &AccountId>,
+    tables: &mut Tables,
+) -> sqlx::Result<()> {
+    let keys = ids.into_iter().map(|id| json!({ "id": id }));
+    for row in ACCOUNTS.load(db, keys.collect()).await? {
+        let account = read_account(&row)?;
+        tables.accounts.insert(account.id.clone(), account);
+    }
+    Ok(())
+}
+
+fn read_account(row: &AnyRow) -> sqlx::Result<Account> {
+    Ok(Account {
+        id: AccountId::new(row.try_get::<String, _>(0)?),
+        posted: Money::from_micros(row.try_get(1)?),
+        unlimited: row.try_get::<i64, _>(2)? != 0,
+        version: row.try_get::<i64, _>(3)?.unsigned_abs(),
+    })
+}
+
+/// Writes these accounts as they are in `tables`.
+pub(crate) async fn save_accounts(
+    db: &mut Db<'_>,
+    touched: &Touched<AccountId>,
+    tables: &Tables,
+) -> sqlx::Result<()> {
+    let row = |id: &AccountId| {
+        let account = &tables.accounts[id];
+        Some(json!({
+            "id": id,
+            "posted": account.posted.as_micros(),
+            "unlimited": i64::from(account.unlimited),
+            "version": account.version,
+        }))
+    };
+    ACCOUNTS
+        .save(db, touched, |id| json!({ "id": id }), row)
+        .await
+}
+
+/// Loads those of these transfers that are there.
+pub(crate) async fn load_transfers(
+    db: &mut Db<'_>,
+    ids: impl IntoIterator<Item = &String>,
+    tables: &mut Tables,
+) -> sqlx::Result<()> {
+    let keys = ids.into_iter().map(|id| json!({ "id": id }));
+    for row in TRANSFERS.load(db, keys.collect()).await? {
+        let transfer = read_transfer(&row)?;
+        tables
+            .transfers
+            .insert(transfer.id.clone(), Arc::new(transfer));
+    }
+    Ok(())
+}
+
+fn read_transfer(row: &AnyRow) -> sqlx::Result<Transfer> {
+    let actor = row.try_get::<Option<String>, _>(8)?;
+    Ok(Transfer {
+        id: row.try_get(0)?,
+        debit: AccountId::new(row.try_get::<String, _>(4)?),
+        credit: AccountId::new(row.try_get::<String, _>(5)?),
+        amount: Money::from_micros(row.try_get(6)?),
+        memo: row.try_get(7)?,
+        actor: actor.as_deref().map(parse).transpose()?,
+        at: Time::from_micros(row.try_get(9)?),
+    })
+}
+
+/// Writes new transfers, from `first` on in their order.
+pub(crate) async fn insert_transfers(
+    db: &mut Db<'_>,
+    first: Position,
+    transfers: &[Transfer],
+) -> sqlx::Result<()> {
+    let rows = (first.n..).zip(transfers).map(|(n, t)| {
+        json!({
+            "id": t.id,
+            "epoch": first.epoch,
+            "xid": first.xid,
+            "n": n,
+            "debit": t.debit,
+            "credit": t.credit,
+            "amount": t.amount.as_micros(),
+            "memo": t.memo,
+            "actor": t.actor,
+            "at": t.at.as_micros(),
+        })
+    });
+    TRANSFERS.insert(db, rows.collect()).await
+}
+
+/// Loads what is posted of these meters, locked.
+pub(crate) async fn load_meters(
+    db: &mut Db<'_>,
+    meters: impl IntoIterator<Item = Meter>,
+    tables: &mut Tables,
+) -> sqlx::Result<()> {
+    let meters = by_text(meters);
+    let keys = meters.keys().map(meter_key).collect();
+    for row in METERS.load(db, keys).await? {
+        let meter = meters[row.try_get::<&str, _>(0)?];
+        tables.meters.insert(meter, read_posted(&row)?);
+    }
+    Ok(())
+}
+
+fn by_text(meters: impl IntoIterator<Item = Meter>) -> BTreeMap<String, Meter> {
+    meters.into_iter().map(|m| (m.to_string(), m)).collect()
+}
+
+fn meter_key(meter: &impl ToString) -> Value {
+    json!({ "meter": meter.to_string() })
+}
+
+fn read_posted(row: &AnyRow) -> sqlx::Result<Posted> {
+    Ok(Posted {
+        total: Money::from_micros(row.try_get(1)?),
+        closed: row.try_get::<i64, _>(2)? != 0,
+    })
+}
+
+/// Writes these meters as they are in `tables`.
+pub(crate) async fn save_meters(
+    db: &mut Db<'_>,
+    touched: &Touched<Meter>,
+    tables: &Tables,
+) -> sqlx::Result<()> {
+    let row = |meter: &Meter| {
+        let posted = tables.meters[meter];
+        Some(json!({
+            "meter": meter.to_string(),
+            "total": posted.total.as_micros(),
+            "closed": i64::from(posted.closed),
+        }))
+    };
+    METERS.save(db, touched, meter_key, row).await
+}
+
+/// One account.
+pub(crate) async fn account(pool: &AnyPool, id: &AccountId) -> Result<Option<Account>> {
+    let read = async {
+        if id.is_customer() {
+            let sql = "SELECT id, posted, unlimited, version FROM accounts WHERE id = $1";
+            let row = sqlx::query(sql)
+                .bind(id.as_str())
+                .fetch_optional(pool)
+                .await?;
+            return row.as_ref().map(read_account).transpose();
+        }
+        let sql = "SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT), COUNT(*) FROM ( \
+                   SELECT amount FROM transfers WHERE credit = $1 UNION ALL \
+                   SELECT -amount FROM transfers WHERE debit = $1) AS t";
+        let row = sqlx::query(sql).bind(id.as_str()).fetch_one(pool).await?;
+        let posted = Money::from_micros(row.try_get(0)?);
+        let there = row.try_get::<i64, _>(1)? > 0;
+        Ok(there.then(|| Account {
+            id: id.clone(),
+            posted,
+            unlimited: true,
+            version: 0,
+        }))
+    };
+    read.await.map_err(|e| ours(e, "read an account"))
+}
+
+/// A page of transfers.
+pub(crate) async fn transfers(pool: &AnyPool, query: &TransferQuery) -> Result<Page<Transfer>> {
+    let limit = Page::<Transfer>::limit(query.limit)?;
+    let before = match query.after.as_deref().map(str::parse::<Position>) {
+        None => Position::END,
+        Some(Ok(position)) => position,
+        Some(Err(_)) => {
+            let message = "This is not where a page of transfers ended.";
+            return Err(Error::invalid("/after", message));
+        }
+    };
+    const SQL: &str = "SELECT * FROM (SELECT * FROM ( \
+             SELECT * FROM transfers WHERE debit = $1 AND (epoch, xid, n) < ($2, $3, $4) \
+             ORDER BY epoch DESC, xid DESC, n DESC LIMIT $5) AS d \
+         UNION ALL SELECT * FROM ( \
+             SELECT * FROM transfers WHERE credit = $1 AND (epoch, xid, n) < ($2, $3, $4) \
+             ORDER BY epoch DESC, xid DESC, n DESC LIMIT $5) AS c) AS t \
+         ORDER BY epoch DESC, xid DESC, n DESC LIMIT $5";
+    let read = async {
+        let rows = sqlx::query(SQL)
+            .bind(query.account.as_str())
+            .bind(before.epoch)
+            .bind(before.xid)
+            .bind(before.n)
+            .bind(limit as i64 + 1)
+            .fetch_all(pool)
+            .await?;
+        let read = |row: &AnyRow| Ok((Position::read(row, 1)?, read_transfer(row)?));
+        rows.iter().map(read).collect()
+    };
+    let rows: sqlx::Result<Vec<(Position, Transfer)>> = read.await;
+    let rows = rows.map_err(|e| ours(e, "list transfers"))?;
+    let page = Page::of(rows, limit, |(position, _)| position.to_string());
+    Ok(Page {
+        items: page
+            .items
+            .into_iter()
+            .map(|(_, transfer)| transfer)
+            .collect(),
+        next: page.next,
+    })
+}
+
+/// What is posted of meters, in the order asked.
+pub(crate) async fn meters(db: &mut Db<'_>, meters: &[Meter]) -> Result<Vec<Option<Posted>>> {
+    let keys = by_text(meters.iter().copied());
+    let read = async {
+        let rows = METERS
+            .read(db, keys.keys().map(meter_key).collect())
+            .await?;
+        let posted = |row: &AnyRow| Ok((keys[row.try_get::<&str, _>(0)?], read_posted(row)?));
+        rows.iter().map(posted).collect()
+    };
+    let posted: sqlx::Result<BTreeMap<Meter, Posted>> = read.await;
+    let posted = posted.map_err(|e| ours(e, "read meters"))?;
+    Ok(meters.iter().map(|m| posted.get(m).copied()).collect())
+}

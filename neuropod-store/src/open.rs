@@ -1,0 +1,177 @@
+//! Opens a database: connections, migrations, the life it is in.
+
+use std::time::Duration;
+
+use neuropod_core::id::{Entropy, Token};
+use neuropod_core::{Error, Result};
+use sqlx::any::AnyPoolOptions;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row, SqlSafeStr};
+use tokio::task::JoinSet;
+
+use crate::SqlStore;
+use crate::dialect::Dialect;
+use crate::error::ours;
+use crate::notify::Hints;
+use crate::writer::Writer;
+
+const TABLES: &str = include_str!("../migrations/0001_tables.sql");
+
+/// How long a call waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections that read, or on PostgreSQL read and write.
+const CONNECTIONS: u32 = 10;
+
+impl SqlStore {
+    /// Opens the database at `url`, and brings it up to date. A file of SQLite is made if it is not there, for its
+    /// owner's eyes only.
+    ///
+    /// # Errors
+    /// `Invalid` if the URL is none, `Unsupported` if this program is built without its engine, `Unreachable` if it
+    /// does not answer.
+    pub async fn open(url: &str) -> Result<Self> {
+        let dialect = Dialect::of(url)?;
+        let url = match dialect {
+            Dialect::Sqlite => prepare_file(url)?,
+            Dialect::Postgres => url.to_owned(),
+        };
+        sqlx::any::install_default_drivers();
+        let pool = connect(&url, dialect, CONNECTIONS).await?;
+        let writers = match dialect {
+            Dialect::Sqlite => connect(&url, dialect, 1).await?,
+            Dialect::Postgres => pool.clone(),
+        };
+        migrate(&writers, dialect).await?;
+        let begun = begin_life(&writers, dialect).await;
+        let installation = begun.map_err(|e| ours(e, "open the database"))?;
+        let (local, hints) = (Hints::new(), Hints::new());
+        Ok(Self {
+            _sharing: share(&url, &pool, dialect, &local, &hints),
+            writer: Writer::new(writers, dialect),
+            pool,
+            dialect,
+            installation,
+            local,
+            hints,
+        })
+    }
+}
+
+async fn connect(url: &str, dialect: Dialect, connections: u32) -> Result<AnyPool> {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        // A broken connection shows by its first statement, which costs no more than a test before each.
+        .test_before_acquire(dialect == Dialect::Postgres)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql(dialect.settings())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .connect(url)
+        .await
+        .map_err(|e| ours(e, "open the database"))
+}
+
+/// Makes the file, readable by its owner alone: environments and tokens of pods stand in it.
+fn prepare_file(url: &str) -> Result<String> {
+    let (path, query) = url.split_once('?').unwrap_or((url, ""));
+    let path = path.trim_start_matches("sqlite:").trim_start_matches("//");
+    if path.is_empty() || path == ":memory:" {
+        return Err(Error::invalid(
+            "",
+            "The URL of a SQLite store names a file, sqlite://neuropod.db. To keep nothing, take MemoryStore.",
+        ));
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|e| {
+        Error::unreachable("The file of the database can't be opened.")
+            .with("file", path)
+            .caused_by(e)
+    })?;
+    let query = if query.is_empty() { "" } else { "?" }.to_owned() + query;
+    Ok(format!("sqlite://{path}{query}"))
+}
+
+/// Brings the tables up to date, one process at a time.
+async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<()> {
+    let tables = Migration::new(
+        1,
+        "tables".into(),
+        MigrationType::Simple,
+        AssertSqlSafe(dialect.schema(TABLES)).into_sql_str(),
+        false,
+    );
+    let migrator = Migrator::with_migrations(vec![tables]);
+    let failed = |e: sqlx::migrate::MigrateError| {
+        Error::internal("The tables of the database can't be brought up to date.").caused_by(e)
+    };
+    let during = |e| ours(e, "migrate the database");
+    match dialect {
+        // SQLite has no lock for migrations but its own.
+        Dialect::Sqlite => {
+            let mut transaction = pool.begin_with(dialect.begin()).await.map_err(during)?;
+            let connection: &mut AnyConnection = &mut transaction;
+            migrator
+                .run_direct(None, connection, false)
+                .await
+                .map_err(failed)?;
+            transaction.commit().await.map_err(during)
+        }
+        Dialect::Postgres => {
+            let mut connection = pool.acquire().await.map_err(during)?;
+            let connection: &mut AnyConnection = &mut connection;
+            migrator
+                .run_direct(None, connection, false)
+                .await
+                .map_err(failed)
+        }
+    }
+}
+
+/// Notes in which life the database is, and answers its installation.
+async fn begin_life(pool: &AnyPool, dialect: Dialect) -> sqlx::Result<String> {
+    let mut transaction = pool.begin_with(dialect.begin()).await?;
+    let row = sqlx::query(dialect.cluster())
+        .fetch_one(&mut *transaction)
+        .await?;
+    let cluster: String = row.try_get(0)?;
+    let made = "INSERT INTO life \
+                (one, installation, cluster, epoch, xid, gone_epoch, gone_xid, gone_n) \
+                VALUES (1, $1, '', 0, 0, 0, 0, 0) ON CONFLICT (one) DO NOTHING";
+    sqlx::query(made)
+        .bind(Token::random(&Entropy::system()).to_string())
+        .execute(&mut *transaction)
+        .await?;
+    let moved = "UPDATE life SET cluster = $1, epoch = epoch + 1 WHERE cluster <> $1";
+    sqlx::query(moved)
+        .bind(cluster)
+        .execute(&mut *transaction)
+        .await?;
+    let row = sqlx::query("SELECT installation FROM life")
+        .fetch_one(&mut *transaction)
+        .await?;
+    let installation = row.try_get(0)?;
+    transaction.commit().await?;
+    Ok(installation)
+}
+
+#[cfg(feature = "postgres")]
+fn share(url: &str, pool: &AnyPool, dialect: Dialect, local: &Hints, hints: &Hints) -> JoinSet<()> {
+    match dialect {
+        Dialect::Sqlite => JoinSet::new(),
+        Dialect::Postgres => crate::notify::share(url, pool.clone(), local, hints),
+    }
+}
+
+#[cfg(not(feature = "postgres"))]
+fn share(_: &str, _: &AnyPool, _: Dialect, _: &Hints, _: &Hints) -> JoinSet<()> {
+    JoinSet::new()
+}
