@@ -1,0 +1,263 @@
+//! What can be configured, by flags, by environment variables, and by a file `.env` in the working directory.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{Parser, ValueEnum};
+use neuropod::auth::{SessionRules, SigningKeys};
+use neuropod::id::Entropy;
+use neuropod::pod::{Resources, Secret};
+use neuropod::{Error, Result};
+
+use crate::units;
+
+/// A server for renting GPU containers.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "neuropod-server", version)]
+pub struct Config {
+    /// Address to listen on
+    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    pub host: String,
+
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, env = "PORT", default_value_t = 3000)]
+    pub port: u16,
+
+    /// Where everything is kept: `sqlite://file.db`, `postgres://…`, or `memory:`
+    #[arg(long, env = "DATABASE_URL", default_value = "sqlite://neuropod.db", hide_env_values = true, value_parser = secret)]
+    pub database_url: Secret,
+
+    /// What runs the containers
+    #[arg(long, env = "NEUROPOD_ORCHESTRATOR", value_enum, default_value_t = Backend::Auto)]
+    pub orchestrator: Backend,
+
+    /// The Docker engine, such as `unix:///var/run/docker.sock`; the engine's own default if not given
+    #[arg(long, env = "DOCKER_HOST")]
+    pub docker_host: Option<String>,
+
+    /// Development mode: anybody signs in as anybody. Binds to loopback only
+    #[arg(long, env = "NEUROPOD_DEV", value_parser = BoolishValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true")]
+    pub dev: bool,
+
+    /// Development mode on other addresses than loopback too: whoever reaches this server controls its containers
+    #[arg(long, env = "NEUROPOD_DEV_EXPOSED", value_parser = BoolishValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true")]
+    pub dev_exposed: bool,
+
+    /// Signs sessions: at least 32 random bytes. Needed unless in development mode
+    #[arg(long, env = "JWT_SECRET", hide_env_values = true, value_parser = secret)]
+    pub jwt_secret: Option<Secret>,
+
+    /// The secret before the current one, whose sessions go on
+    #[arg(long, env = "JWT_SECRET_PREVIOUS", hide_env_values = true, value_parser = secret)]
+    pub jwt_secret_previous: Option<Secret>,
+
+    /// How long a session lasts
+    #[arg(long, env = "JWT_EXPIRE", default_value = "24h", value_parser = duration)]
+    pub jwt_expire: Duration,
+
+    /// E-mail addresses of administrators, with commas between them
+    #[arg(long, env = "ADMIN_EMAILS", default_value = "")]
+    pub admin_emails: String,
+
+    /// Who else may sign in, by e-mail address, with commas between them; in development mode everybody if not given
+    #[arg(long, env = "ALLOWED_EMAILS", default_value = "")]
+    pub allowed_emails: String,
+
+    /// Origin of the frontend, which may call from a browser
+    #[arg(long, env = "FRONTEND_URL")]
+    pub frontend_url: Option<String>,
+
+    /// Another origin of the frontend
+    #[arg(long, env = "FRONTEND_URL_HTTPS")]
+    pub frontend_url_https: Option<String>,
+
+    /// Host name or address in the URLs of pods
+    #[arg(long, env = "NEUROPOD_PUBLIC_HOST", default_value = "localhost")]
+    pub public_host: String,
+
+    /// Host ports that pods may use, first and last
+    #[arg(long, env = "NEUROPOD_PORT_RANGE", default_value = "20000-29999", value_parser = port_range)]
+    pub port_range: (u16, u16),
+
+    /// Memory of one pod
+    #[arg(long, env = "POD_MEMORY_LIMIT", default_value = "11Gi", value_parser = bytes)]
+    pub pod_memory_limit: u64,
+
+    /// CPUs of one pod
+    #[arg(long, env = "POD_CPU_LIMIT", default_value = "2", value_parser = cpu_milli)]
+    pub pod_cpu_limit: u32,
+
+    /// How the log is written
+    #[arg(long, env = "NEUROPOD_LOG", value_enum, default_value_t = LogFormat::Text)]
+    pub log: LogFormat,
+}
+
+/// What runs the containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// Docker if it answers.
+    Auto,
+    /// A Docker engine.
+    Docker,
+    /// A Kubernetes cluster.
+    Kubernetes,
+    /// Nothing: containers are simulated.
+    Memory,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Where to listen.
+    ///
+    /// # Errors
+    /// If the host is unknown, or is not loopback in development mode.
+    pub fn address(&self) -> Result<SocketAddr> {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let unknown = |e| {
+            Error::invalid("", format!("The address {host} can't be listened on.")).caused_by(e)
+        };
+        let address = match host.parse::<IpAddr>() {
+            Ok(ip) => SocketAddr::new(ip, self.port),
+            Err(_) => (host, self.port)
+                .to_socket_addrs()
+                .map_err(unknown)?
+                .next()
+                .ok_or_else(|| Error::invalid("", format!("The host {host} has no address.")))?,
+        };
+        if self.dev && !self.dev_exposed && !address.ip().is_loopback() {
+            return Err(Error::invalid(
+                "",
+                format!(
+                    "Development mode lets anybody sign in as anybody, so it does not listen on {host}. \
+                     Use HOST=127.0.0.1, or add NEUROPOD_DEV_EXPOSED=1 if everybody who reaches it may do anything."
+                ),
+            ));
+        }
+        Ok(address)
+    }
+
+    /// The keys that sign sessions. In development mode they may be made up, for as long as this process lives.
+    ///
+    /// # Errors
+    /// If there is no secret, or a weak one.
+    pub fn signing_keys(&self) -> Result<SigningKeys> {
+        let given = self
+            .jwt_secret
+            .as_ref()
+            .filter(|secret| !secret.reveal().is_empty());
+        let keys = match given {
+            Some(secret) => SigningKeys::new(secret)?,
+            None if self.dev => {
+                tracing::warn!("JWT_SECRET is not set: sessions end with this process");
+                let random = Entropy::system().bytes::<32>();
+                let hex: String = random.iter().map(|b| format!("{b:02x}")).collect();
+                SigningKeys::new(&Secret::new(hex))?
+            }
+            None => {
+                return Err(Error::invalid(
+                    "",
+                    "JWT_SECRET is not set. It signs sessions; `openssl rand -hex 32` makes a good one.",
+                ));
+            }
+        };
+        match self
+            .jwt_secret_previous
+            .as_ref()
+            .filter(|secret| !secret.reveal().is_empty())
+        {
+            Some(previous) => keys.accepting(previous),
+            None => Ok(keys),
+        }
+    }
+
+    /// Who may sign in.
+    pub fn session_rules(&self) -> SessionRules {
+        let allowed = emails(&self.allowed_emails);
+        SessionRules {
+            lifetime: self.jwt_expire,
+            admins: emails(&self.admin_emails),
+            allowed: (!self.dev || !allowed.is_empty()).then_some(allowed),
+            development: self.dev,
+        }
+    }
+
+    /// Origins whose pages may call: the frontend's, and this server's own on its usual port.
+    pub fn origins(&self) -> Vec<String> {
+        let given = [&self.frontend_url, &self.frontend_url_https]
+            .into_iter()
+            .flatten();
+        let mut origins: Vec<String> = given
+            .map(|url| url.trim().trim_end_matches('/').to_owned())
+            .filter(|url| !url.is_empty())
+            .collect();
+        origins.push("http://localhost:3000".to_owned());
+        if self.dev {
+            // Where the original frontend is developed.
+            origins.push("http://localhost:5173".to_owned());
+        }
+        origins
+    }
+
+    /// Limits of one pod.
+    pub fn resources(&self) -> Resources {
+        Resources {
+            cpu_milli: self.pod_cpu_limit,
+            memory_bytes: self.pod_memory_limit,
+            ..Resources::default()
+        }
+    }
+}
+
+fn emails(list: &str) -> BTreeSet<String> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|email| !email.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn secret(text: &str) -> std::result::Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+fn duration(text: &str) -> std::result::Result<Duration, &'static str> {
+    let read = units::duration(text).filter(|d| !d.is_zero());
+    read.ok_or("a duration such as 30m, 24h or 7d")
+}
+
+fn bytes(text: &str) -> std::result::Result<u64, &'static str> {
+    // Engines refuse less than 6 MiB.
+    units::bytes(text)
+        .filter(|&n| n >= 6 << 20)
+        .ok_or("an amount of memory such as 512Mi or 11Gi, 6Mi at least")
+}
+
+fn cpu_milli(text: &str) -> std::result::Result<u32, &'static str> {
+    units::cpu_milli(text)
+        .filter(|&n| n > 0)
+        .ok_or("a number of CPUs such as 2 or 500m")
+}
+
+fn port_range(text: &str) -> std::result::Result<(u16, u16), &'static str> {
+    let ends = text.split_once('-').and_then(|(first, last)| {
+        Some((
+            first.trim().parse::<u16>().ok()?,
+            last.trim().parse::<u16>().ok()?,
+        ))
+    });
+    ends.filter(|&(first, last)| first > 0 && first <= last)
+        .ok_or("two ports such as 20000-29999")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use super::*;
+
+const SECRET: &str = "f2ca1bb6c7e907d06dafe4687e579fce76b37e4e93b7605022da52e6ccc26fd2";
+
+fn config(arguments: &[&str]) -> Config {
+    Config::try_parse_from([&["neuropod-server"], arguments].concat()).unwrap()
+}
+
+#[test]
+fn development_mode_listens_on_loopback_only() {
+    for host in ["127.0.0.1", "::1", "[::1]", "localhost"] {
+        let address = config(&["--dev", "--host", host]).address().unwrap();
+        assert!(address.ip().is_loopback(), "{host}");
+    }
+    for host in ["0.0.0.0", "::", "192.0.2.1"] {
+        let e = config(&["--dev", "--host", host]).address().unwrap_err();
+        assert!(e.message().contains("NEUROPOD_DEV_EXPOSED"), "{e}");
+        config(&["--dev", "--dev-exposed", "--host", host])
+            .address()
+            .unwrap();
+        config(&["--host", host]).address().unwrap();
+    }
+}
+
+#[test]
+fn a_server_for_others_needs_a_real_secret() {
+    let keys = |arguments: &[&str]| config(arguments).signing_keys();
+    assert!(keys(&[]).unwrap_err().message().contains("JWT_SECRET"));
+    assert!(keys(&["--jwt-secret", ""]).is_err());
+    assert!(
+        keys(&[
+            "--jwt-secret",
+            "your-super-secret-jwt-key-change-in-production"
+        ])
+        .is_err()
+    );
+    assert!(keys(&["--dev", "--jwt-secret", "short"]).is_err());
+    assert!(keys(&["--dev"]).is_ok());
+    assert!(keys(&["--jwt-secret", SECRET]).is_ok());
+    assert!(keys(&["--jwt-secret", SECRET, "--jwt-secret-previous", "short"]).is_err());
+}
+
+#[test]
+fn nobody_signs_in_where_nobody_is_named() {
+    let rules = |arguments: &[&str]| config(arguments).session_rules();
+    assert_eq!(rules(&["--dev"]).allowed, None);
+    assert_eq!(rules(&[]).allowed, Some(BTreeSet::new()));
+    let listed = rules(&[
+        "--dev",
+        "--allowed-emails",
+        "a@b.c, ,d@e.f",
+        "--admin-emails",
+        "r@b.c",
+    ]);
+    assert_eq!(listed.allowed.unwrap().len(), 2);
+    assert_eq!(listed.admins.len(), 1);
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = config(&[
+        "--jwt-secret",
+        SECRET,
+        "--database-url",
+        "postgres://me:hunter2@db/x",
+    ]);
+    let shown = format!("{config:?}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains(SECRET),
+        "{shown}"
+    );
+}
+
+#[test]
+fn nonsense_is_refused_by_name() {
+    for arguments in [
+        ["--port", "70000"],
+        ["--jwt-expire", "0h"],
+        ["--jwt-expire", "soon"],
+        ["--pod-memory-limit", "1Mi"],
+        ["--pod-cpu-limit", "0"],
+        ["--port-range", "300-200"],
+        ["--orchestrator", "podman"],
+        ["--log", "xml"],
+    ] {
+        let all = [&["neuropod-server"][..], &arguments[..]].concat();
+        let e = Config::try_parse_from(all).unwrap_err().to_string();
+        assert!(e.contains(arguments[0]), "{e}");
+    }
+}
+
+/// Every variable is in the example, and nothing else is.
+#[test]
+fn the_example_names_every_variable() {
+    use clap::CommandFactory;
+    let example = include_str!("../../../../.env.example");
+    let named: BTreeSet<&str> = example
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').trim().split_once('='))
+        .map(|(name, _)| name)
+        .filter(|name| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+        .collect();
+    let command = Config::command();
+    let read: BTreeSet<&str> = command
+        .get_arguments()
+        .filter_map(|a| a.get_env()?.to_str())
+        .chain(["RUST_LOG"])
+        .collect();
+    assert_eq!(named, read);
+}

@@ -1,0 +1,69 @@
+//! The whole server: listens, drives the loops, and ends in good order.
+
+use std::future::IntoFuture;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use neuropod::{Error, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::{assemble, router};
+
+/// What requests and passes under way have left once the server is told to end, out of the ten seconds that
+/// supervisors give before they kill.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// Serves until SIGTERM or SIGINT, then ends within ten seconds.
+///
+/// # Errors
+/// If the configuration is not one to serve with, or store, backend or address can't be had.
+pub async fn serve(config: Config) -> Result<()> {
+    let address = config.address()?;
+    let platform = assemble::platform(&config).await?;
+    let refused = |e| Error::invalid("", format!("Can't listen on {address}.")).caused_by(e);
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    tracing::info!(url = %format!("http://{address}"), "listening");
+    if config.dev {
+        tracing::warn!("development mode: anybody who reaches this server signs in as anybody");
+    }
+
+    let (end, ended) = watch::channel(false);
+    let told = |mut ended: watch::Receiver<bool>| async move {
+        let _ = ended.wait_for(|&end| end).await;
+    };
+    let app = router(platform.clone(), &config);
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let http = axum::serve(listener, app).with_graceful_shutdown(told(ended.clone()));
+    let http = tokio::spawn(http.into_future());
+    let loops = tokio::spawn(async move { platform.run(told(ended)).await });
+
+    signalled().await?;
+    tracing::info!("ending");
+    end.send_replace(true);
+    let all = async { tokio::join!(http, loops) };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!(
+            "some requests or passes were cut off; the next start goes on from what is written down"
+        );
+    }
+    Ok(())
+}
+
+/// Until somebody wants the end.
+async fn signalled() -> Result<()> {
+    let listen =
+        |kind| signal(kind).map_err(|e| Error::internal("Signals can't be heard.").caused_by(e));
+    let (mut term, mut int) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+    );
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}

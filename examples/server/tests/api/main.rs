@@ -1,0 +1,8 @@
+//! The server over a real socket, with store and engine in memory.
+
+mod access;
+mod bad_input;
+mod edges;
+mod program;
+mod shapes;
+mod support;

@@ -1,0 +1,137 @@
+//! HTTP by hand: one request a connection, so that a test decides every byte.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    to: SocketAddr,
+    head: String,
+    body: Vec<u8>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Request {
+    pub(crate) fn new(to: SocketAddr, method: &str, path: &str) -> Self {
+        let head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        Self {
+            to,
+            head,
+            body: Vec::new(),
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.head += &format!("{name}: {value}\r\n");
+        self
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.raw_json(body.to_string())
+    }
+
+    /// Sent as JSON, whatever it is.
+    pub(crate) fn raw_json(self, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            body: body.into(),
+            ..self.header("content-type", "application/json")
+        }
+    }
+
+    pub(crate) fn body(self, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            body: body.into(),
+            ..self
+        }
+    }
+
+    pub(crate) async fn send(self) -> Answer {
+        let host = if self.head.contains("\r\nhost:") {
+            String::new()
+        } else {
+            format!("host: {}\r\n", self.to)
+        };
+        let head = format!(
+            "{}{host}content-length: {}\r\n\r\n",
+            self.head,
+            self.body.len()
+        );
+        let mut stream = TcpStream::connect(self.to).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&self.body).await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Answer {
+            status: status.unwrap_or_else(|| panic!("no answer but {text:?}")),
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// The value of a header, in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// Checks that this is the one error body, and answers its sentence.
+    pub(crate) fn problem(&self, status: u16, code: &str) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let body = self.json();
+        let text = |field: &str| {
+            body[field]
+                .as_str()
+                .unwrap_or_else(|| panic!("{field}: {self:?}"))
+                .to_owned()
+        };
+        assert_eq!(text("code"), code, "{self:?}");
+        assert_eq!(body["status"], status);
+        assert_eq!(body["success"], false);
+        assert_eq!(text("detail"), text("message"));
+        assert!(!text("type").is_empty() && !text("title").is_empty());
+        assert!(text("message").ends_with('.'), "a sentence: {self:?}");
+        if let Some(fields) = body.get("fields") {
+            let messages = fields
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|f| f["message"].clone());
+            assert_eq!(body["errors"], messages.collect::<Value>());
+        }
+        text("message")
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:.2000}", self.status, self.body)
+    }
+}

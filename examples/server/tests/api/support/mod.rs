@@ -1,0 +1,160 @@
+//! A server on a port of its own, and a client that can also misbehave.
+
+mod http;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use neuropod::auth::Sessions;
+use neuropod::memory::{Behaviour, MemoryOrchestrator, MemoryStore};
+use neuropod::time::SystemClock;
+use neuropod::{Auth, Clock, Platform, Store};
+use neuropod_server::{Config, router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+pub(crate) use http::{Answer, Request};
+
+pub(crate) const ROOT: &str = "root@example.com";
+pub(crate) const ANA: &str = "ana@example.com";
+pub(crate) const BEN: &str = "ben@example.com";
+
+/// A server whose loops run only when [`Server::settle`] says so.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) platform: Platform,
+    pub(crate) engine: MemoryOrchestrator,
+    pub(crate) sessions: Arc<Sessions>,
+}
+
+impl Server {
+    /// In development mode, with [`ROOT`] as its administrator.
+    pub(crate) async fn start() -> Self {
+        Self::with(&["--dev"]).await
+    }
+
+    pub(crate) async fn with(arguments: &[&str]) -> Self {
+        let common = [
+            "neuropod-server",
+            "--admin-emails",
+            ROOT,
+            "--jwt-secret",
+            SECRET,
+        ];
+        let config = Config::try_parse_from([&common[..], arguments].concat()).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let keys = config.signing_keys().unwrap();
+        let rules = config.session_rules();
+        let sessions = Sessions::new(Arc::clone(&store), Arc::clone(&clock), keys, rules);
+        let sessions = Arc::new(sessions);
+        let engine = MemoryOrchestrator::builder()
+            .image(
+                "demo",
+                Behaviour {
+                    prints: vec![(Default::default(), "hello".to_owned())],
+                    ..Behaviour::default()
+                },
+            )
+            .build();
+        let platform = Platform::builder()
+            .orchestrator(engine.clone())
+            .store(store)
+            .auth(Arc::clone(&sessions))
+            .clock(clock)
+            .build()
+            .await
+            .unwrap();
+        let address = listen(router(platform.clone(), &config)).await;
+        Self {
+            address,
+            platform,
+            engine,
+            sessions,
+        }
+    }
+
+    /// Works until nothing is due.
+    pub(crate) async fn settle(&self) {
+        self.platform.run_until_idle().await.unwrap();
+    }
+
+    /// Signs somebody in.
+    pub(crate) async fn token(&self, email: &str) -> String {
+        let credential = neuropod::auth::Credential::Development {
+            email: email.to_owned(),
+        };
+        self.sessions
+            .sign_in(&credential)
+            .await
+            .unwrap()
+            .token
+            .reveal()
+            .to_owned()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Request {
+        self.request("GET", path)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> Request {
+        self.request("POST", path)
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> Request {
+        Request::new(self.address, method, path)
+    }
+
+    /// Works until a pod is in `phase`, and answers its row.
+    pub(crate) async fn until(&self, token: &str, pod: &str, phase: &str) -> Value {
+        let path = format!("/api/pods/{pod}");
+        for _ in 0..1000 {
+            self.settle().await;
+            let answer = self.get(&path).bearer(token).send().await;
+            let row = answer.json()["data"].clone();
+            if row["phase"] == phase {
+                return row;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the pod does not become {phase}");
+    }
+
+    /// Launches a pod as somebody, and answers its id.
+    pub(crate) async fn launch(&self, token: &str) -> String {
+        let answer = self
+            .post("/api/pods")
+            .bearer(token)
+            .json(&a_pod())
+            .send()
+            .await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["data"]["podId"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Fit to be launched.
+pub(crate) fn a_pod() -> Value {
+    json!({
+        "name": "My pod",
+        "deploymentType": "docker",
+        "dockerImage": "demo",
+        "gpu": "cpu",
+        "containerDiskSize": 10,
+        "volumeDiskSize": 20,
+        "ports": "8080",
+        "enableJupyter": false,
+    })
+}
+
+/// Serves on a free port of loopback until the test ends.
+pub(crate) async fn listen(app: axum::Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+pub(crate) const SECRET: &str = "f2ca1bb6c7e907d06dafe4687e579fce76b37e4e93b7605022da52e6ccc26fd2";
