@@ -47,11 +47,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     server.envs(settings::load(&folder)?);
     if options.memory {
         println!("Containers are simulated: nothing runs but this server.");
-        // A database of its own: simulated pods are gone with the server, and real ones must not
-        // look as if they were.
-        let database = folder.join("simulated.db");
         server.env("NEUROPOD_ORCHESTRATOR", "memory");
-        server.env("DATABASE_URL", format!("sqlite://{}", database.display()));
+        // Simulated pods are gone with the server, and so is what was known of them.
+        server.env("DATABASE_URL", "memory:");
     } else {
         let docker = engine::provide(Consent::new(options.yes))?;
         demo::provide(&docker)?;
