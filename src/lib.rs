@@ -5,5 +5,5 @@ pub use neuropod_core::*;
 pub use neuropod_docker as docker;
 #[cfg(feature = "k8s")]
 pub use neuropod_k8s as k8s;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use neuropod_store as sql;

@@ -48,7 +48,7 @@ struct Database {
 
 #[derive(Debug)]
 enum Op {
-    Commit(Changes, oneshot::Sender<Result<()>>),
+    Commit(Box<Changes>, oneshot::Sender<Result<()>>),
     Claim(Claim, oneshot::Sender<Result<Vec<Work>>>),
 }
 
@@ -70,7 +70,7 @@ impl Writer {
 
     pub(crate) async fn commit(&self, changes: &Changes) -> Result<()> {
         match &self.queue {
-            Some(queue) => ask(queue, |reply| Op::Commit(changes.clone(), reply)).await,
+            Some(queue) => ask(queue, |reply| Op::Commit(Box::new(changes.clone()), reply)).await,
             None => self.database.commit_alone(changes).await,
         }
     }
@@ -101,7 +101,7 @@ async fn write_in_groups(database: Arc<Database>, mut ops: mpsc::Receiver<Op>) {
         let (mut commits, mut claims) = (Vec::new(), Vec::new());
         for op in waiting.drain(..) {
             match op {
-                Op::Commit(changes, reply) => commits.push((changes, reply)),
+                Op::Commit(changes, reply) => commits.push((*changes, reply)),
                 Op::Claim(claim, reply) => claims.push((claim, reply)),
             }
         }

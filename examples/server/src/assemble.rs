@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use neuropod::auth::Sessions;
 use neuropod::memory::{MemoryOrchestrator, MemoryStore};
+use neuropod::sql::SqlStore;
 use neuropod::time::SystemClock;
 use neuropod::{Clock, Error, ErrorKind, Orchestrator, Platform, Result, Settings, Store};
 
@@ -42,7 +43,10 @@ async fn store(config: &Config) -> Result<Arc<dyn Store>> {
             tracing::warn!("everything is kept in memory, and gone when this process ends");
             Ok(Arc::new(MemoryStore::new()))
         }
-        _ => Err(unsupported("Only DATABASE_URL=memory: is there so far.")),
+        url => {
+            let opened = SqlStore::open(url).await;
+            Ok(Arc::new(opened.map_err(|e| e.during("DATABASE_URL"))?))
+        }
     }
 }
 
