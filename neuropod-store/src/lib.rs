@@ -121,6 +121,10 @@ impl Store for SqlStore {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Work>> {
+        let due = work::is_due(&self.pool, claim.now).await;
+        if !due.map_err(|e| ours(e, "look for work"))? {
+            return Ok(Vec::new());
+        }
         self.writer.claim(claim).await
     }
 

@@ -7,7 +7,7 @@ use neuropod_core::store::{Claim, Tables, Wish, Work, WorkKey};
 use neuropod_core::{Error, Time};
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
 use crate::batch::Touched;
 use crate::dialect::Dialect;
@@ -71,6 +71,13 @@ pub(crate) async fn save(
         })
     };
     WORK.save(db, touched, key, row).await
+}
+
+/// Whether anything is due. Who only looks for work writes nothing while there is none.
+pub(crate) async fn is_due(pool: &AnyPool, now: Time) -> sqlx::Result<bool> {
+    let sql = "SELECT key FROM work WHERE ready <= $1 ORDER BY ready, key LIMIT 1";
+    let query = sqlx::query(sql).bind(now.as_micros());
+    Ok(query.fetch_optional(pool).await?.is_some())
 }
 
 /// Leases what is due: [`Wish::leased`] as a statement.
