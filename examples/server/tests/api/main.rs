@@ -4,5 +4,6 @@ mod access;
 mod bad_input;
 mod edges;
 mod program;
+mod restart;
 mod shapes;
 mod support;
