@@ -1,1 +1,8 @@
-//! NeuroPod backend: docker.
+//! NeuroPod backend: one Docker engine.
+
+mod convert;
+mod error;
+mod orchestrator;
+mod pull;
+
+pub use orchestrator::{Config, DockerOrchestrator};
