@@ -2,7 +2,6 @@
 //! at last everything is deleted. The oracle looks twice.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use neuropod::ErrorKind;
@@ -20,16 +19,21 @@ const QUIET: Duration = Duration::from_secs(150);
 
 /// Plays the history of `seed`; the record tells what was wrong.
 pub(crate) fn play(seed: u64) -> Record {
-    let record = Arc::new(Mutex::new(Record::default()));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    let watch = Watch(record.clone());
-    runtime.block_on(history(seed, watch));
+    let watch = Watch::default();
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = watch.restless() => {}
+            () = history(seed, watch.clone()) => {}
+        }
+    });
     drop(runtime);
-    std::mem::take(&mut record.lock().unwrap())
+    std::mem::take(&mut watch.record.lock().unwrap())
 }
 
 async fn history(seed: u64, watch: Watch) {
@@ -198,7 +202,7 @@ fn meddle(world: &mut World, id: PodId) {
         }
     };
     world.watch.note(|| format!("meddled {what:?} {touched:?}"));
-    let mut record = world.watch.0.lock().unwrap();
+    let mut record = world.watch.record.lock().unwrap();
     for run in touched {
         // What takes the evidence away outweighs what only ended it.
         if what != Disturbance::Killed || !record.disturbed.contains_key(&run) {

@@ -127,7 +127,7 @@ async fn check_runs(world: &World) {
     for one in &ran {
         by_pod.entry(one.run.pod).or_default().push(one);
     }
-    let mut record = world.watch.0.lock().unwrap();
+    let mut record = world.watch.record.lock().unwrap();
     for (pod, runs) in by_pod {
         if let Some(pair) = overlapping(&runs) {
             record.wrong(format!("{pod}: two containers ran at once: {pair:?}"));
@@ -162,7 +162,7 @@ fn check_devices(world: &World) {
             by_device.entry(device).or_default().push(one);
         }
     }
-    let mut record = world.watch.0.lock().unwrap();
+    let mut record = world.watch.record.lock().unwrap();
     for (device, runs) in by_device {
         if let Some(pair) = overlapping(&runs) {
             record.wrong(format!("{device}: two containers had it at once: {pair:?}"));
@@ -185,11 +185,11 @@ fn check_devices(world: &World) {
 async fn check_money(world: &World) {
     let ran = world.backend.inventory().ran;
     let mut totals: BTreeMap<AccountId, Money> = BTreeMap::new();
-    let closed = world.watch.0.lock().unwrap().closed.clone();
+    let closed = world.watch.record.lock().unwrap().closed.clone();
     for (id, closed) in &closed {
         let meter = Meter::Run(id.pod, id.n);
         let posted = world.store.meters(&[meter]).await.unwrap()[0];
-        let mut record = world.watch.0.lock().unwrap();
+        let mut record = world.watch.record.lock().unwrap();
         match (posted, closed.run.started_at) {
             (None, None) => {}
             (Some(_), None) => record.wrong(format!("{id}: charged, but never started")),

@@ -14,12 +14,15 @@ use neuropod::pod::{Pod, Reason, Run};
 use neuropod::store::*;
 use neuropod::user::User;
 use neuropod::{ErrorKind, Result, Time};
+use tokio::sync::Notify;
 
 /// What happened in a history, and what should not have.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) trace: Vec<String>,
     pub(crate) violations: Vec<String>,
+    /// How many calls the replicas made.
+    calls: u64,
     /// Runs whose start was written down.
     pub(crate) recorded: BTreeSet<RunId>,
     /// Runs as they were when they were closed.
@@ -55,16 +58,35 @@ impl Record {
     }
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Watch(pub(crate) Arc<Mutex<Record>>);
+/// A history makes a few thousand calls; one that makes so many goes round in circles while no time passes.
+const MOST_CALLS: u64 = 100_000;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Watch {
+    pub(crate) record: Arc<Mutex<Record>>,
+    restless: Arc<Notify>,
+}
 
 impl Watch {
+    /// Counts a call of a replica.
+    pub(crate) fn called(&self) {
+        let mut record = self.record.lock().unwrap();
+        record.calls += 1;
+        if record.calls == MOST_CALLS {
+            record.wrong(format!("{MOST_CALLS} calls, and still no rest"));
+            self.restless.notify_one();
+        }
+    }
+    /// Returns once there have been too many calls.
+    pub(crate) async fn restless(&self) {
+        self.restless.notified().await;
+    }
     pub(crate) fn note(&self, what: impl FnOnce() -> String) {
         let text = what();
-        self.0.lock().unwrap().trace.push(text);
+        self.record.lock().unwrap().trace.push(text);
     }
     pub(crate) fn wrong(&self, what: String) {
-        self.0.lock().unwrap().wrong(what);
+        self.record.lock().unwrap().wrong(what);
     }
 }
 
@@ -86,7 +108,7 @@ impl WatchedStore {
     }
 
     fn check(&self, before: &[Option<Pod>], changes: &Changes) {
-        let mut record = self.watch.0.lock().unwrap();
+        let mut record = self.watch.record.lock().unwrap();
         for (before, after) in before.iter().zip(&changes.pods) {
             let id = after.id;
             if let Some(before) = before {

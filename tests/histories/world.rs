@@ -69,7 +69,7 @@ impl World {
                 backend: backend.clone(),
                 watch: watch.clone(),
             };
-            let faulty_store = Faulty::new(watched, plan(&dice, &calm));
+            let faulty_store = Faulty::new(watched, plan(&dice, &calm, &watch));
             let watched = WatchedBackend {
                 inner: backend.clone(),
                 store: store.clone(),
@@ -84,7 +84,7 @@ impl World {
             // Seeding is not what is tested: it happens before anything can go wrong.
             calm.store(true, Ordering::Relaxed);
             let platform = Platform::builder()
-                .orchestrator(Faulty::new(watched, plan(&dice, &calm)))
+                .orchestrator(Faulty::new(watched, plan(&dice, &calm, &watch)))
                 .billing(Prepaid::new(Arc::new(faulty_store.clone())))
                 .store(faulty_store)
                 .auth(AllowAll)
@@ -145,9 +145,14 @@ fn skewed(dice: &Dice, t: Time, most_ms: u64) -> Time {
 }
 
 /// Late often, refused or lost now and then.
-fn plan(dice: &Dice, calm: &Arc<AtomicBool>) -> impl Fn(Call) -> Fault + Send + Sync + 'static {
-    let (dice, calm) = (dice.clone(), calm.clone());
+fn plan(
+    dice: &Dice,
+    calm: &Arc<AtomicBool>,
+    watch: &Watch,
+) -> impl Fn(Call) -> Fault + Send + Sync + 'static {
+    let (dice, calm, watch) = (dice.clone(), calm.clone(), watch.clone());
     move |_| {
+        watch.called();
         if calm.load(Ordering::Relaxed) {
             return Fault::default();
         }

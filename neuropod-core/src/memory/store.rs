@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use tokio::sync::watch;
+use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::error::{Error, Result};
 use crate::event::{Event, NewEvent};
@@ -33,7 +33,9 @@ pub struct MemoryStore {
     rows: Mutex<Rows>,
     entropy: Entropy,
     installation: String,
-    changed: watch::Sender<()>,
+    /// Of a capacity of one: a hint that is still unread stands for all. Not tokio's `watch`, which wakes those who
+    /// wait in random order, so that no simulated history would replay.
+    changed: broadcast::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -75,7 +77,7 @@ impl MemoryStore {
             rows: Mutex::default(),
             installation: Token::random(&entropy).to_string(),
             entropy,
-            changed: watch::Sender::new(()),
+            changed: broadcast::Sender::new(1),
         }
     }
 
@@ -212,7 +214,8 @@ impl Store for MemoryStore {
             let writes = rows.tables.judge(changes)?;
             rows.apply(writes, changes.now);
         }
-        self.changed.send_replace(());
+        // Nobody listening is no error.
+        let _ = self.changed.send(());
         Ok(())
     }
 
@@ -353,7 +356,10 @@ impl Store for MemoryStore {
     async fn changed(&self) -> Result<BoxStream<'static, ()>> {
         let hints = self.changed.subscribe();
         Ok(stream::unfold(hints, |mut hints| async {
-            hints.changed().await.ok().map(|()| ((), hints))
+            match hints.recv().await {
+                Ok(()) | Err(RecvError::Lagged(_)) => Some(((), hints)),
+                Err(RecvError::Closed) => None,
+            }
         })
         .boxed())
     }
