@@ -89,8 +89,6 @@ macro_rules! each_rule_is_missed {
     )* };
 }
 
-// Not among them yet: `StrayOnFreshRow` and `RemoveByRun`. Both need two passes over one pod at once, which these
-// histories bring about too rarely: no call is ever late enough to outlive the lease of its work.
 each_rule_is_missed! {
     charges_are_set: ChargesAreSet,
     the_run_is_written_before_the_container: RunBeforeContainer,
@@ -110,4 +108,6 @@ each_rule_is_missed! {
     a_cutoff_never_moves_later: CutoffOnlyEarlier,
     an_unobserved_end_is_last_seen: UnobservedEndIsLastSeen,
     unknown_is_not_nothing: UnknownIsNotNothing,
+    a_stray_is_judged_on_a_fresh_row: StrayOnFreshRow,
+    containers_are_removed_by_run: RemoveByRun,
 }

@@ -14,8 +14,10 @@ use neuropod::store::{Meter, PodFilter, Store, StoreExt, TransferQuery};
 use crate::watched::{Disturbance, Record};
 use crate::world::World;
 
-/// What a start may be seen too late, because calls are late: two delays and a refused call in between.
+/// What a start may be seen too late, because calls are late: two delays and a refused call in between; and where
+/// calls outlast a lease, by how much more.
 const SEEN_LATE: Duration = Duration::from_secs(40);
+const SEEN_LATER: Duration = Duration::from_secs(100);
 /// How far the clocks of two replicas differ at most.
 const SPREAD: Duration = Duration::from_secs(4);
 
@@ -185,6 +187,7 @@ fn check_devices(world: &World) {
 async fn check_money(world: &World) {
     let ran = world.backend.inventory().ran;
     let mut totals: BTreeMap<AccountId, Money> = BTreeMap::new();
+    let seen_late = if world.slow { SEEN_LATER } else { SEEN_LATE };
     let closed = world.watch.record.lock().unwrap().closed.clone();
     for (id, closed) in &closed {
         let meter = Meter::Run(id.pod, id.n);
@@ -203,7 +206,7 @@ async fn check_money(world: &World) {
                     .copied()
                     .unwrap_or_default()
                     + posted.total;
-                check_run(&mut record, *id, posted.total, &ran);
+                check_run(&mut record, *id, posted.total, &ran, seen_late);
             }
         }
     }
@@ -248,7 +251,7 @@ async fn check_money(world: &World) {
 }
 
 /// The total of one run, from when its container really started and ended.
-fn check_run(record: &mut Record, id: RunId, total: Money, ran: &[Ran]) {
+fn check_run(record: &mut Record, id: RunId, total: Money, ran: &[Ran], seen_late: Duration) {
     let Some(closed) = record.closed.get(&id).cloned() else {
         return;
     };
@@ -285,7 +288,7 @@ fn check_run(record: &mut Record, id: RunId, total: Money, ran: &[Ran]) {
         None | Some(Disturbance::Killed) => {
             let least = until_cutoff
                 .map_or(lived, |c| c.min(lived))
-                .saturating_sub(SEEN_LATE);
+                .saturating_sub(seen_late);
             if total < price(rate, least) {
                 record.wrong(format!(
                     "{id}: charged {total}, less than {} for {least:?}: {closed:?}",

@@ -24,6 +24,9 @@ use crate::watched::{Watch, WatchedBackend, WatchedStore};
 const REPLICA_SKEW_MS: u64 = 2_000;
 const BACKEND_SKEW_MS: u64 = 30_000;
 
+/// How long a replica may work on a pod alone.
+const LEASE: Duration = Duration::from_secs(20);
+
 /// What images there are: some are there, some must be pulled, some end by themselves or won't end.
 pub(crate) const IMAGES: [&str; 7] = [
     "stays",
@@ -44,6 +47,8 @@ pub(crate) struct World {
     pub(crate) people: Vec<Identity>,
     /// While set, nothing is late or lost any more.
     calm: Arc<AtomicBool>,
+    /// Whether some calls are later than a lease lasts, so that two passes are over one pod at once.
+    pub(crate) slow: bool,
 }
 
 pub(crate) struct Replica {
@@ -62,6 +67,7 @@ impl World {
         let store = Arc::new(MemoryStore::seeded(dice.seed()));
         let people = people(&dice, &store, start).await;
         let calm = Arc::new(AtomicBool::new(false));
+        let slow = dice.one_in(3);
         let mut replicas = Vec::new();
         for _ in 0..2 {
             let watched = WatchedStore {
@@ -69,7 +75,7 @@ impl World {
                 backend: backend.clone(),
                 watch: watch.clone(),
             };
-            let faulty_store = Faulty::new(watched, plan(&dice, &calm, &watch));
+            let faulty_store = Faulty::new(watched, plan(&dice, &calm, &watch, slow));
             let watched = WatchedBackend {
                 inner: backend.clone(),
                 store: store.clone(),
@@ -77,14 +83,14 @@ impl World {
             };
             let settings = Settings {
                 port_range: (20_000, 20_040),
-                lease: Duration::from_secs(20),
+                lease: LEASE,
                 look_every: Duration::from_secs(2),
                 workers: 8,
             };
             // Seeding is not what is tested: it happens before anything can go wrong.
             calm.store(true, Ordering::Relaxed);
             let platform = Platform::builder()
-                .orchestrator(Faulty::new(watched, plan(&dice, &calm, &watch)))
+                .orchestrator(Faulty::new(watched, plan(&dice, &calm, &watch, slow)))
                 .billing(Prepaid::new(Arc::new(faulty_store.clone())))
                 .store(faulty_store)
                 .auth(AllowAll)
@@ -109,6 +115,7 @@ impl World {
             replicas,
             people,
             calm,
+            slow,
         };
         world.revive();
         world
@@ -149,6 +156,7 @@ fn plan(
     dice: &Dice,
     calm: &Arc<AtomicBool>,
     watch: &Watch,
+    slow: bool,
 ) -> impl Fn(Call) -> Fault + Send + Sync + 'static {
     let (dice, calm, watch) = (dice.clone(), calm.clone(), watch.clone());
     move |_| {
@@ -156,8 +164,13 @@ fn plan(
         if calm.load(Ordering::Relaxed) {
             return Fault::default();
         }
+        let outlasts_lease = slow && dice.one_in(100);
         Fault {
-            before: dice.delay(),
+            before: if outlasts_lease {
+                LEASE + dice.delay() * 3
+            } else {
+                dice.delay()
+            },
             refuse: dice.one_in(60),
             after: dice.delay(),
             reply: if dice.one_in(40) {
