@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use neuropod::auth::Sessions;
+use neuropod::docker::{self, DockerOrchestrator};
 use neuropod::memory::{MemoryOrchestrator, MemoryStore};
 use neuropod::sql::SqlStore;
 use neuropod::time::SystemClock;
@@ -25,7 +26,7 @@ pub(crate) async fn platform(config: &Config) -> Result<Platform> {
         config.session_rules(),
     );
     Platform::builder()
-        .orchestrator(orchestrator(config).await?)
+        .orchestrator(orchestrator(config, &*store).await?)
         .store(store)
         .auth(sessions)
         .clock(clock)
@@ -50,7 +51,7 @@ async fn store(config: &Config) -> Result<Arc<dyn Store>> {
     }
 }
 
-async fn orchestrator(config: &Config) -> Result<Arc<dyn Orchestrator>> {
+async fn orchestrator(config: &Config, store: &dyn Store) -> Result<Arc<dyn Orchestrator>> {
     match config.orchestrator {
         Backend::Memory => {
             tracing::warn!(
@@ -59,13 +60,36 @@ async fn orchestrator(config: &Config) -> Result<Arc<dyn Orchestrator>> {
             let simulated = MemoryOrchestrator::builder().public_host(&config.public_host);
             Ok(Arc::new(simulated.build()))
         }
-        Backend::Kubernetes => Err(unsupported(
+        Backend::Kubernetes => Err(Error::new(
+            ErrorKind::Unsupported,
             "The Kubernetes backend is not there yet. Use NEUROPOD_ORCHESTRATOR=docker, or memory to look around.",
         )),
-        Backend::Docker | Backend::Auto => Err(unsupported("The Docker backend is not there yet.")),
+        // Docker is all there is to find so far.
+        Backend::Docker | Backend::Auto => Ok(Arc::new(docker(config, store).await?)),
     }
 }
 
-fn unsupported(message: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, message)
+async fn docker(config: &Config, store: &dyn Store) -> Result<DockerOrchestrator> {
+    let host = config.docker_host();
+    if !config.publish_address.is_loopback() {
+        tracing::warn!(
+            address = %config.publish_address,
+            "pods' ports are published beyond this machine: whoever reaches the address reaches the pods"
+        );
+    }
+    let connected = DockerOrchestrator::connect(docker::Config {
+        host: Some(host.to_owned()),
+        public_host: config.public_host.clone(),
+        bind: config.publish_address.to_string(),
+        ..docker::Config::new(store.installation().await?)
+    });
+    let engine = connected.await.map_err(|e| {
+        Error::unreachable(format!(
+            "No Docker engine answers at {host}. Start one (`cargo xtask up` does), name another by DOCKER_HOST, or \
+             look around without one: NEUROPOD_ORCHESTRATOR=memory."
+        ))
+        .caused_by(e)
+    })?;
+    tracing::info!(engine = host, "containers run on Docker");
+    Ok(engine)
 }

@@ -33,7 +33,7 @@ pub struct Config {
     #[arg(long, env = "NEUROPOD_ORCHESTRATOR", value_enum, default_value_t = Backend::Auto)]
     pub orchestrator: Backend,
 
-    /// The Docker engine, such as `unix:///var/run/docker.sock`; the engine's own default if not given
+    /// The Docker engine; `unix:///var/run/docker.sock` if not given
     #[arg(long, env = "DOCKER_HOST")]
     pub docker_host: Option<String>,
 
@@ -76,6 +76,10 @@ pub struct Config {
     /// Host name or address in the URLs of pods
     #[arg(long, env = "NEUROPOD_PUBLIC_HOST", default_value = "localhost")]
     pub public_host: String,
+
+    /// Address of this host that the ports of pods are published on: loopback, unless others are to reach them
+    #[arg(long, env = "NEUROPOD_PUBLISH_ADDRESS", default_value = "127.0.0.1")]
+    pub publish_address: IpAddr,
 
     /// Host ports that pods may use, first and last
     #[arg(long, env = "NEUROPOD_PORT_RANGE", default_value = "20000-29999", value_parser = port_range)]
@@ -144,6 +148,12 @@ impl Config {
             ));
         }
         Ok(address)
+    }
+
+    /// Where the Docker engine is.
+    pub fn docker_host(&self) -> &str {
+        let given = self.docker_host.as_deref().filter(|host| !host.is_empty());
+        given.unwrap_or("unix:///var/run/docker.sock")
     }
 
     /// The keys that sign sessions. In development mode they may be made up, for as long as this process lives.

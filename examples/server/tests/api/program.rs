@@ -148,6 +148,20 @@ async fn it_says_why_it_does_not_start() {
     ])
     .await;
     assert!(cluster.contains("not there yet"), "{cluster}");
+    for backend in ["auto", "docker"] {
+        let engine = "unix:///nonexistent/docker.sock";
+        let arguments = [
+            "--dev",
+            "--database-url",
+            "memory:",
+            "--docker-host",
+            engine,
+        ];
+        let silent = refusal(&[&arguments[..], &["--orchestrator", backend]].concat()).await;
+        for word in [engine, "cargo xtask up", "DOCKER_HOST", "memory"] {
+            assert!(silent.contains(word), "{word} in {silent}");
+        }
+    }
     let password = refusal(&[
         "--dev",
         "--database-url",
