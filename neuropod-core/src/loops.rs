@@ -23,12 +23,11 @@ pub(crate) async fn start(core: &Core) -> Result<()> {
         key: WorkKey::Sweep(sweep::BACKEND.to_owned()),
         at: core.clock.now(),
     };
-    core.store
-        .commit(&Changes {
-            wakes: vec![wake],
-            ..Changes::default()
-        })
-        .await
+    core.commit(Changes {
+        wakes: vec![wake],
+        ..Changes::default()
+    })
+    .await
 }
 
 /// One piece of work.
@@ -122,14 +121,11 @@ async fn watch_backend(core: Core) {
                         key: WorkKey::Pod(pod),
                         at: core.clock.now(),
                     }];
-                    if let Err(error) = core
-                        .store
-                        .commit(&Changes {
-                            wakes,
-                            ..Changes::default()
-                        })
-                        .await
-                    {
+                    let changes = Changes {
+                        wakes,
+                        ..Changes::default()
+                    };
+                    if let Err(error) = core.commit(changes).await {
                         warn!(%pod, %error, "a hint was lost; the sweep will find it");
                     }
                 }

@@ -1,6 +1,8 @@
 //! [`Platform`]: what users call. It writes wishes; the loops make the backend agree.
 
 mod builder;
+mod reads;
+mod seed;
 mod verbs;
 
 use std::collections::HashSet;
@@ -15,11 +17,12 @@ use crate::id::{AccountId, Entropy, PodId, RunId};
 use crate::orchestrator::{Capacity, Fence, Workload};
 use crate::pod::{Pod, Run};
 use crate::pricing::PriceList;
-use crate::store::{DocChange, StoreExt};
+use crate::store::{Changes, StoreExt};
 use crate::time::Time;
-use crate::{Auth, Billing, Clock, Orchestrator, Store, loops, template, workload};
+use crate::{Auth, Billing, Clock, Orchestrator, Store, loops, workload};
 
 pub use builder::PlatformBuilder;
+use seed::{CURRENT, PRICES};
 
 /// The whole platform: four traits and a clock, put together. Cheap to clone.
 ///
@@ -132,6 +135,12 @@ impl Platform {
 }
 
 impl Core {
+    /// Commits `changes` as of now.
+    pub(crate) async fn commit(&self, changes: Changes) -> Result<()> {
+        let now = self.clock.now();
+        self.store.commit(&Changes { now, ..changes }).await
+    }
+
     /// What the open run of `pod` is to be.
     pub(crate) async fn workload(&self, pod: &Pod, run: &Run) -> Result<Workload> {
         let (_, prices) = self.prices().await?;
@@ -214,6 +223,7 @@ impl Core {
     }
 
     /// Brings a container about without a row or a fence: what a broken build does.
+    #[cfg(feature = "testing")]
     pub(crate) async fn create_unfenced(&self, workload: &Workload) -> Result<()> {
         use crate::orchestrator::Ensured;
         while let Ensured::Pulling { .. } =
@@ -223,54 +233,4 @@ impl Core {
         }
         Ok(())
     }
-}
-
-/// The kind of the price list's document.
-const PRICES: &str = "prices";
-const CURRENT: &str = "current";
-
-/// What is seeded at first start: the price list and the templates. A second start changes nothing.
-async fn seed(core: &Core) -> Result<()> {
-    use crate::store::{Changes, Document};
-    let now = core.clock.now();
-    let put = |kind: &str, key: String, body| {
-        DocChange::Put(Document {
-            kind: kind.to_owned(),
-            key,
-            body,
-            index: [None, None, None],
-            expires_at: None,
-            version: 0,
-        })
-    };
-    let json = |e: serde_json::Error| Error::internal("A seed can't be written.").caused_by(e);
-    if core.store.document(PRICES, CURRENT, now).await?.is_none() {
-        let mut documents = vec![put(
-            PRICES,
-            CURRENT.to_owned(),
-            serde_json::to_value(PriceList::seed()).map_err(json)?,
-        )];
-        for template in template::Template::seeds(now) {
-            let body = serde_json::to_value(&template).map_err(json)?;
-            documents.push(put("template", template.id.to_string(), body));
-            documents.push(put(
-                "template-name",
-                template.name.clone(),
-                serde_json::json!(template.id),
-            ));
-        }
-        match core
-            .store
-            .commit(&Changes {
-                documents,
-                ..Changes::default()
-            })
-            .await
-        {
-            // Another replica was first.
-            Err(e) if *e.kind() == crate::ErrorKind::Conflict => {}
-            other => other?,
-        }
-    }
-    Ok(())
 }

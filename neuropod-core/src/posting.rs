@@ -78,7 +78,7 @@ pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Work) -> Resul
         }),
         ..Changes::default()
     };
-    core.store.commit(&changes).await
+    core.commit(changes).await
 }
 
 /// The first instants of the month of `t` and of the next one, in UTC.

@@ -73,14 +73,11 @@ pub(crate) async fn finish(core: &Core, work: &Work, next: Option<Time>) -> Resu
         work: work.clone(),
         next,
     });
-    match core
-        .store
-        .commit(&Changes {
-            finish,
-            ..Changes::default()
-        })
-        .await
-    {
+    let changes = Changes {
+        finish,
+        ..Changes::default()
+    };
+    match core.commit(changes).await {
         Err(e) if *e.kind() == ErrorKind::Conflict => Ok(()),
         other => other,
     }
@@ -387,7 +384,7 @@ pub(crate) async fn commit(
             .push(core.pod_event(EventKind::PodUpdate, &after));
     }
     changes.pods.push(after);
-    core.store.commit(&changes).await
+    core.commit(changes).await
 }
 
 /// The same, and finishes the work of this pass in the same commit.

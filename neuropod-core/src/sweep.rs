@@ -91,7 +91,7 @@ async fn sweep(core: &Core, work: &Work) -> Result<()> {
         work: work.clone(),
         next: Some(core.clock.now() + EVERY),
     });
-    core.store.commit(&changes).await
+    core.commit(changes).await
 }
 
 /// Marks each recorded run that the list does not show running, once, and wakes what differs from the rows.

@@ -84,6 +84,7 @@ impl Billing for Prepaid {
         let touch = vec![c.account.clone()];
         self.store
             .commit(&Changes {
+                now: c.at,
                 touch,
                 transfers: vec![transfer],
                 ..Changes::default()

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::{Core, Parts, Platform, Settings, seed};
+use super::seed::seed;
+use super::{Core, Parts, Platform, Settings};
 use crate::auth::AllowAll;
 use crate::billing::Unmetered;
 use crate::error::Result;

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use super::*;
 use crate::error::{ErrorKind, RetryCause};
 use crate::id::{DeviceId, RunKey, Tenant};
-use crate::orchestrator::{ExitCause, LogQuery, State};
+use crate::orchestrator::{ExitCause, State};
 use crate::pod::{Env, Resources};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -174,9 +174,9 @@ async fn a_followed_log_breaks_when_the_engine_goes_away() {
     let engine = engine();
     let workload = workload(1, 1);
     engine.ensure(&workload, &Fence::open()).await.unwrap();
-    let query = LogQuery {
+    let query = crate::orchestrator::LogQuery {
         follow: true,
-        ..LogQuery::default()
+        ..crate::orchestrator::LogQuery::default()
     };
     let mut log = engine.logs(workload.run, &query).await.unwrap();
     let (line, ()) = tokio::join!(log.next(), async { engine.unreachable(true) });

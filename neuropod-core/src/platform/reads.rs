@@ -1,0 +1,235 @@
+//! What a caller may look at: rows from the store, and what only the backend can answer.
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use super::Platform;
+use super::verbs::wake;
+use crate::auth::{Action, Identity, Owner};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{PodId, TemplateId, UserId};
+use crate::orchestrator::{Capacity, LogLine, LogQuery, State, Usage};
+use crate::pod::Pod;
+use crate::pricing::PriceList;
+use crate::store::{Changes, DocQuery, Page, PodFilter, PodQuery, StoreExt, UserQuery};
+use crate::template::Template;
+use crate::user::User;
+use crate::{log, queue};
+
+impl Platform {
+    /// One pod of the caller's; administrators see everybody's. A deleted one is there until nothing of it is left.
+    ///
+    /// # Errors
+    /// `NotFound`, also for somebody else's.
+    pub async fn pod(&self, who: &Identity, id: PodId) -> Result<Pod> {
+        self.allowed(who, Action::Read, id).await
+    }
+
+    /// Pods of `owner` whose delete was not accepted yet, newest first.
+    ///
+    /// # Errors
+    /// `NotFound` if the caller may not look at them.
+    pub async fn pods(
+        &self,
+        who: &Identity,
+        owner: UserId,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Page<Pod>> {
+        self.0
+            .auth
+            .authorize(who, Action::Read, Owner::User(owner))
+            .await?;
+        let limit = limit.clamp(1, 1000);
+        self.0
+            .store
+            .pods(&PodQuery {
+                filter: PodFilter::OwnedBy(owner),
+                after,
+                limit,
+            })
+            .await
+    }
+
+    /// Looks at the backend now, writes down what has changed, and answers the row after it.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn refresh(&self, who: &Identity, id: PodId) -> Result<Pod> {
+        let pod = self.allowed(who, Action::Read, id).await?;
+        if pod
+            .run
+            .as_ref()
+            .is_none_or(|run| run.ready_at.is_some() && run.endpoints.iter().all(|e| e.ready))
+        {
+            return Ok(pod);
+        }
+        let Some(run) = &pod.run else { return Ok(pod) };
+        let seen = self.0.orchestrator.observe(id).await?;
+        let instance = seen
+            .instances
+            .into_iter()
+            .find(|i| i.run == pod.run_id(run));
+        let mut shown = pod.clone();
+        if let (Some(run), Some(State::Running { endpoints, .. })) =
+            (&mut shown.run, instance.map(|i| i.state))
+        {
+            run.endpoints = endpoints;
+        }
+        self.0
+            .commit(Changes {
+                wakes: vec![wake(id, self.0.clock.now())],
+                ..Changes::default()
+            })
+            .await?;
+        Ok(shown)
+    }
+
+    /// The log of the pod's run, or of its last one.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unreachable`.
+    pub async fn logs(
+        &self,
+        who: &Identity,
+        id: PodId,
+        query: &LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogLine>>> {
+        let pod = self.allowed(who, Action::Read, id).await?;
+        if let Some(run) = pod.run.as_ref().filter(|r| r.started_at.is_some()) {
+            return self.0.orchestrator.logs(pod.run_id(run), query).await;
+        }
+        match pod.last_ended {
+            Some(run) => log::kept(&self.0, run, query).await,
+            None => Ok(futures::stream::empty().boxed()),
+        }
+    }
+
+    /// What the pod's run uses now; nothing if it does not run.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unreachable`.
+    pub async fn usage(&self, who: &Identity, id: PodId) -> Result<Usage> {
+        let pod = self.allowed(who, Action::Read, id).await?;
+        match pod.run.as_ref().filter(|r| r.started_at.is_some()) {
+            Some(run) => self.0.orchestrator.usage(pod.run_id(run)).await,
+            None => Ok(Usage::default()),
+        }
+    }
+
+    /// The place of a pod in the queue for its GPU, from 1; `None` if it does not wait.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn queue_position(&self, pod: &Pod) -> Result<Option<u32>> {
+        queue::position(&self.0, pod).await
+    }
+
+    /// The price list in force, and its version.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn prices(&self) -> Result<(u64, PriceList)> {
+        self.0.prices().await
+    }
+
+    /// What the backend has, as of at most ten seconds ago.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn capacity(&self) -> Result<Capacity> {
+        self.0.capacity().await
+    }
+
+    /// One template.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn template(&self, id: TemplateId) -> Result<Template> {
+        let found = self
+            .0
+            .store
+            .document("template", &id.to_string(), self.0.clock.now())
+            .await?;
+        template(found.ok_or_else(|| Error::not_found("template", id))?.body)
+    }
+
+    /// All templates, newest first, at most 1000.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn templates(&self) -> Result<Vec<Template>> {
+        let now = self.0.clock.now();
+        let query = DocQuery {
+            kind: "template".to_owned(),
+            limit: 1000,
+            now,
+            ..DocQuery::default()
+        };
+        let page = self.0.store.documents(&query).await?;
+        let mut all = page
+            .items
+            .into_iter()
+            .map(|d| template(d.body))
+            .collect::<Result<Vec<_>>>()?;
+        all.sort_by_key(|t| std::cmp::Reverse((t.created_at, t.id)));
+        Ok(all)
+    }
+
+    /// The user with this e-mail address, in any case.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn user_by_email(&self, email: &str) -> Result<Option<User>> {
+        let mut query = UserQuery {
+            contains: Some(email.to_owned()),
+            after: None,
+            limit: 100,
+        };
+        loop {
+            let page = self.0.store.users(&query).await?;
+            let found = page
+                .items
+                .into_iter()
+                .find(|user| user.email.eq_ignore_ascii_case(email));
+            if found.is_some() || page.next.is_none() {
+                return Ok(found);
+            }
+            query.after = page.next;
+        }
+    }
+
+    pub(super) async fn user(&self, id: UserId) -> Result<User> {
+        self.0
+            .store
+            .user(id)
+            .await?
+            .ok_or_else(|| Error::not_found("user", id))
+    }
+
+    /// The pod, if the caller may do that to it. A tombstone is not there.
+    pub(super) async fn allowed(&self, who: &Identity, action: Action, id: PodId) -> Result<Pod> {
+        let pod = self
+            .0
+            .store
+            .pod(id)
+            .await?
+            .filter(|pod| !pod.is_tombstone());
+        let pod = pod.ok_or_else(|| Error::not_found("pod", id))?;
+        match self
+            .0
+            .auth
+            .authorize(who, action, Owner::User(pod.owner))
+            .await
+        {
+            // The same words as for one that is not there.
+            Err(e) if *e.kind() == ErrorKind::NotFound => Err(Error::not_found("pod", id)),
+            other => other.map(|()| pod),
+        }
+    }
+}
+
+fn template(body: serde_json::Value) -> Result<Template> {
+    serde_json::from_value(body)
+        .map_err(|e| Error::internal("A template in the store can't be read.").caused_by(e))
+}
