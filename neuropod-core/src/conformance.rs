@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+pub mod orchestrator;
 pub mod store;
 
 use std::fmt;
@@ -20,15 +21,15 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-/// One case. It panics with what was expected if the backend fails it.
-pub struct Case<T: ?Sized> {
+/// One case. It panics with what was expected if the backend fails it; else it answers an `O`.
+pub struct Case<T: ?Sized, O = ()> {
     /// What it shows, in `snake_case`.
     pub name: &'static str,
     /// Runs it.
-    pub run: fn(Arc<T>) -> BoxFuture<'static, ()>,
+    pub run: fn(Arc<T>) -> BoxFuture<'static, O>,
 }
 
-impl<T: ?Sized> fmt::Debug for Case<T> {
+impl<T: ?Sized, O> fmt::Debug for Case<T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }

@@ -77,6 +77,8 @@ impl Behaviour {
 /// Whether `image` can be an image reference at all.
 pub(super) fn is_reference(image: &str) -> bool {
     let name = image.split(['@', ':']).next().unwrap_or_default();
+    let last = image.rsplit('/').next().unwrap_or_default();
+    let tagged = last.split('@').next().unwrap_or_default();
     !image.is_empty()
         && image.len() <= 512
         && image
@@ -84,4 +86,5 @@ pub(super) fn is_reference(image: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"._/:@-".contains(&b))
         && !name.bytes().any(|b| b.is_ascii_uppercase())
         && !image.ends_with(['/', ':', '@'])
+        && tagged.matches(':').count() <= 1
 }

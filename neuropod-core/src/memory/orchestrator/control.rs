@@ -74,7 +74,9 @@ impl MemoryOrchestrator {
 
     /// Somebody else removes the pod's volume.
     pub fn vanish_volume(&self, pod: PodId) {
-        self.0.engine_itself().volumes.remove(&pod);
+        let mut engine = self.0.engine_itself();
+        engine.volumes.remove(&pod);
+        engine.hint(pod);
     }
 
     /// Somebody else restarts every container of the pod that has run.

@@ -1,0 +1,180 @@
+//! The suite over [`MemoryOrchestrator`], as an example of a fixture.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Able, Fixture, Image, Outside, Program, Subject, Unable};
+use crate::Orchestrator;
+use crate::error::Refusal;
+use crate::id::PodId;
+use crate::memory::{Behaviour, MemoryOrchestrator};
+use crate::orchestrator::ExitCause;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// An engine in memory, and a fixture for it.
+pub fn subject() -> Arc<Subject> {
+    subject_of(|engine| Arc::new(engine))
+}
+
+/// The same engine behind something else.
+pub fn subject_of(wrap: impl FnOnce(MemoryOrchestrator) -> Arc<dyn Orchestrator>) -> Arc<Subject> {
+    let mut builder = MemoryOrchestrator::builder();
+    for program in Program::ALL {
+        if let (Ok(image), Ok(behaviour)) = (name(program), behaviour(program)) {
+            builder = builder.image(image, behaviour);
+        }
+    }
+    let engine = builder.build();
+    let fixture = Arc::new(Memory {
+        engine: engine.clone(),
+        port: AtomicU16::new(20_000),
+    });
+    Subject::new(wrap(engine), fixture)
+}
+
+#[derive(Debug)]
+struct Memory {
+    engine: MemoryOrchestrator,
+    port: AtomicU16,
+}
+
+fn name(program: Program) -> Able<String> {
+    behaviour(program)?;
+    Ok(format!("{program:?}").to_lowercase())
+}
+
+fn behaviour(program: Program) -> Able<Behaviour> {
+    let sleeps = Behaviour::default();
+    let ends = Behaviour {
+        runs_for: Some(MILLISECOND),
+        ..Behaviour::default()
+    };
+    let hundred = || lines((0..100).map(|n| format!("line {n}")));
+    Ok(match program {
+        Program::Sleeps => sleeps,
+        Program::IgnoresTerm => Behaviour {
+            ends_within: None,
+            ..sleeps
+        },
+        Program::EndsLate => Behaviour {
+            ends_within: Some(300 * MILLISECOND),
+            prints: lines(["ready".to_owned()]),
+            ..sleeps
+        },
+        Program::Succeeds => ends,
+        Program::Fails => Behaviour { code: 3, ..ends },
+        Program::EatsMemory => Behaviour {
+            code: 137,
+            cause: ExitCause::OutOfMemory,
+            ..ends
+        },
+        Program::Serves => Behaviour {
+            ready_after: Some(1000 * MILLISECOND),
+            ..sleeps
+        },
+        Program::Prints => Behaviour {
+            prints: hundred(),
+            ..sleeps
+        },
+        Program::PrintsAndEnds => Behaviour {
+            prints: hundred(),
+            ..ends
+        },
+        Program::PrintsOn => Behaviour {
+            prints: (0..1000)
+                .map(|n| (100 * n * MILLISECOND, format!("line {n}")))
+                .collect(),
+            ..sleeps
+        },
+        Program::PrintsUnfinished => Behaviour {
+            prints: lines(["one".to_owned(), "two".to_owned()]),
+            ..ends
+        },
+        Program::PrintsLongLine => Behaviour {
+            prints: lines(["x".repeat(1 << 20), "after".to_owned()]),
+            ..ends
+        },
+        Program::PrintsMuch => Behaviour {
+            prints: lines(
+                (0..1000)
+                    .map(|n| format!("{n} x"))
+                    .chain(["end".to_owned()]),
+            ),
+            ..ends
+        },
+        Program::Pulled => Behaviour {
+            pull: 2000 * MILLISECOND,
+            ..sleeps
+        },
+        Program::Missing => Behaviour {
+            pull: 500 * MILLISECOND,
+            pull_fails: Some(Refusal::ImageNotFound),
+            ..sleeps
+        },
+        Program::Denied => Behaviour {
+            pull: 500 * MILLISECOND,
+            pull_fails: Some(Refusal::ImageDenied),
+            ..sleeps
+        },
+        Program::PrintsToBoth => {
+            return Err(Unable("A simulated program has no standard error."));
+        }
+        Program::Computes => return Err(Unable("Nothing that is simulated can be measured.")),
+        Program::PrintsProbe | Program::CountsStarts => {
+            return Err(Unable("A simulated program neither reads nor writes."));
+        }
+    })
+}
+
+/// Printed at once.
+fn lines(texts: impl IntoIterator<Item = String>) -> Vec<(Duration, String)> {
+    let texts = texts.into_iter();
+    texts.map(|text| (Duration::ZERO, text)).collect()
+}
+
+#[async_trait]
+impl Fixture for Memory {
+    fn program(&self, program: Program) -> Able<Image> {
+        let (name, args) = (name(program)?, Vec::new());
+        Ok(Image { name, args })
+    }
+
+    async fn outside(&self, deed: Outside) -> Able {
+        let engine = &self.engine;
+        match deed {
+            Outside::Kill(run) => engine.kill_containers(run.pod),
+            Outside::Vanish(run) => engine.vanish_containers(run.pod),
+            Outside::Restart(run) => engine.restart_containers(run.pod),
+            Outside::VanishVolume(pod) => engine.vanish_volume(pod),
+            Outside::Occupy(port) => engine.occupy_port(port, true),
+            Outside::Cut => engine.unreachable(true),
+            Outside::Mend => engine.unreachable(false),
+            Outside::Foreign(_) | Outside::ForeignVolume(_) => {
+                return Err(Unable("Nobody else can have anything in this memory."));
+            }
+        }
+        Ok(())
+    }
+
+    fn free_port(&self) -> u16 {
+        self.port.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn foreign(&self) -> usize {
+        0
+    }
+
+    async fn left(&self, pod: PodId) -> Vec<String> {
+        let there = self.engine.inventory();
+        let containers = there.containers.iter().map(|c| c.instance.run);
+        let runs = containers.chain(there.pulling).filter(|run| run.pod == pod);
+        let volumes = there.volumes.iter().filter(|(of, _)| *of == pod);
+        runs.map(|run| run.to_string())
+            .chain(volumes.map(|(_, id)| id.clone()))
+            .collect()
+    }
+}
