@@ -1,7 +1,9 @@
 //! Histories: the product's loops on two replicas over memory backends, with kills, late and lost calls, meddling
 //! and skewed clocks; the invariants are checked after each. `NEUROPOD_SEED=n` plays one alone and prints its trace.
 
+mod crash;
 mod driver;
+mod faults;
 mod oracle;
 mod rng;
 mod watched;
@@ -9,6 +11,7 @@ mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use faults::Point;
 use neuropod::rule::{Rule, break_rule};
 
 /// How many histories: `tests/effort.toml` says how many in CI and in a soak.
@@ -63,6 +66,24 @@ fn a_seed_replays_to_the_same_trace() {
         let (once, again) = (driver::play(seed).trace, driver::play(seed).trace);
         assert!(!once.is_empty());
         assert_eq!(once, again, "seed {seed}");
+    }
+}
+
+#[test]
+fn every_call_may_be_the_last() {
+    for image in ["pulled", "short"] {
+        let (record, calls) = crash::play(image, u64::MAX, Point::Before);
+        assert!(record.violations.is_empty(), "{:#?}", record.violations);
+        for (at, point) in (1..=calls).flat_map(|at| Point::ALL.map(|point| (at, point))) {
+            let (record, _) = crash::play(image, at, point);
+            assert!(
+                record.violations.is_empty(),
+                "{image}, call {at}, {point:?}: {:#?}\n{}",
+                record.violations,
+                record.trace.join("\n")
+            );
+        }
+        println!("{image}: {calls} calls, 3 crashes at each, no violation");
     }
 }
 
