@@ -1,11 +1,12 @@
 //! Between NeuroPod's words and the Engine API's. Pure.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, DeviceRequest,
     HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions, PortBinding,
-    RestartPolicy, RestartPolicyNameEnum,
+    RestartPolicy, RestartPolicyNameEnum, Volume,
 };
 use neuropod_core::ErrorKind;
 use neuropod_core::id::{PodId, RunId};
@@ -13,16 +14,23 @@ use neuropod_core::orchestrator::{ExitCause, Instance, State, Workload};
 use neuropod_core::pod::{Endpoint, Proto};
 use neuropod_core::time::Time;
 
+use crate::config::Config;
+use crate::engine::VolumeThere;
 use crate::error::start_cause;
-use crate::orchestrator::Config;
 
 pub(crate) const INSTANCE: &str = "neuropod.io/instance";
 pub(crate) const POD: &str = "neuropod.io/pod-id";
 const RUN: &str = "neuropod.io/run";
-const KEY: &str = "neuropod.io/run-key";
+pub(crate) const KEY: &str = "neuropod.io/run-key";
 const GENERATION: &str = "neuropod.io/generation";
 pub(crate) const HASH: &str = "neuropod.io/spec-hash";
 const PROTO: &str = "neuropod.io/proto-";
+/// Of a volume: the key of the run that made it.
+const MADE_BY: &str = "neuropod.io/made-by";
+/// The engine's word for "it was gone when I came back", and a program's own code as well.
+const GONE: i64 = 255;
+/// An engine that starts looks at its containers first and makes its network after that, within this time.
+const STARTING: Duration = Duration::from_secs(120);
 /// What a program that is root in its container may do there.
 const CAPABILITIES: [&str; 8] = [
     "CHOWN",
@@ -41,6 +49,28 @@ pub(crate) fn volume_name(pod: PodId) -> String {
     format!("np-{pod}")
 }
 
+pub(crate) fn pod_of_volume(name: &str) -> Option<PodId> {
+    name.strip_prefix("np-")?.parse().ok()
+}
+
+/// The names that a run's container may have: the second where somebody else has the first.
+pub(crate) fn names(run: RunId) -> [String; 2] {
+    let name = format!("np-{}-{}", run.pod, run.n);
+    let other = format!("{name}-{}", &run.key.to_string()[..4]);
+    [name, other]
+}
+
+/// Whose a volume is, and its identity: when and by which run it was made, since the engine's times have whole
+/// seconds only.
+pub(crate) fn volume(config: &Config, volume: &Volume) -> VolumeThere {
+    if volume.labels.get(INSTANCE) != Some(&config.installation) {
+        return VolumeThere::Foreign;
+    }
+    let made_at = volume.created_at.as_deref().unwrap_or_default();
+    let made_by = volume.labels.get(MADE_BY).map_or("", String::as_str);
+    VolumeThere::Ours(format!("{made_at} {made_by}"))
+}
+
 pub(crate) fn pod_labels(config: &Config, pod: PodId) -> Labels {
     let managed = ("app.kubernetes.io/managed-by", "neuropod".to_owned());
     let labels = [
@@ -51,7 +81,7 @@ pub(crate) fn pod_labels(config: &Config, pod: PodId) -> Labels {
     labels.map(|(k, v)| (k.to_owned(), v)).into()
 }
 
-pub(crate) fn run_of(labels: &Labels) -> Option<RunId> {
+fn run_of(labels: &Labels) -> Option<RunId> {
     Some(RunId {
         pod: labels.get(POD)?.parse().ok()?,
         n: labels.get(RUN)?.parse().ok()?,
@@ -85,12 +115,14 @@ pub(crate) fn create_body(config: &Config, w: &Workload) -> ContainerCreateBody 
             bindings.insert(format!("{}/tcp", port.container), Some(vec![binding]));
         }
     }
+    let mut volume_labels = pod_labels(config, w.run.pod);
+    volume_labels.insert(MADE_BY.into(), w.run.key.to_string());
     let mounts = w.volume.iter().map(|v| Mount {
         target: Some(v.path.clone()),
         source: Some(volume_name(w.run.pod)),
         typ: Some(MountType::VOLUME),
         volume_options: Some(MountVolumeOptions {
-            labels: Some(pod_labels(config, w.run.pod)),
+            labels: Some(volume_labels.clone()),
             ..Default::default()
         }),
         ..Default::default()
@@ -139,20 +171,19 @@ pub(crate) fn create_body(config: &Config, w: &Workload) -> ContainerCreateBody 
 }
 
 /// A time of the engine; its zero is year 1.
-fn time(text: Option<&String>) -> Option<Time> {
+pub(crate) fn time(text: Option<&String>) -> Option<Time> {
     text.filter(|t| !t.starts_with("0001"))?.parse().ok()
 }
 
-/// The container's address and the ports that are published, not yet asked whether they answer.
-pub(crate) fn endpoints(
-    config: &Config,
-    seen: &ContainerInspectResponse,
-) -> (Option<String>, Vec<Endpoint>) {
-    let network = seen.network_settings.as_ref();
-    let networks = network.and_then(|n| n.networks.as_ref());
-    let address = networks
-        .and_then(|n| n.values().find_map(|e| e.ip_address.clone()))
-        .filter(|a| !a.is_empty());
+/// The container's own address.
+pub(crate) fn address(seen: &ContainerInspectResponse) -> Option<String> {
+    let networks = seen.network_settings.as_ref()?.networks.as_ref()?;
+    let mut addresses = networks.values().filter_map(|n| n.ip_address.clone());
+    addresses.find(|address| !address.is_empty())
+}
+
+/// The ports that are published, not yet asked whether they answer.
+fn endpoints(config: &Config, seen: &ContainerInspectResponse) -> Vec<Endpoint> {
     let labels = seen.config.as_ref().and_then(|c| c.labels.as_ref());
     let published = seen
         .host_config
@@ -176,13 +207,31 @@ pub(crate) fn endpoints(
         })
         .collect();
     found.sort_by_key(|e| e.container);
-    (address, found)
+    found
+}
+
+/// Whether it takes the engine's own start to know whether anything observed its end.
+pub(crate) fn may_be_unobserved(seen: &ContainerInspectResponse) -> bool {
+    seen.state.as_ref().and_then(|s| s.exit_code) == Some(GONE)
+}
+
+/// Whether nothing alive observed an end with this code at this time. Where it can't be known it was not.
+fn unobserved(code: Option<i64>, finished_at: Option<Time>, engine_started: Option<Time>) -> bool {
+    let before = |finished: Time| engine_started.is_some_and(|at| finished + STARTING < at);
+    code == Some(GONE) && !finished_at.is_some_and(before)
 }
 
 /// What a container of ours does.
-pub(crate) fn instance(config: &Config, seen: &ContainerInspectResponse) -> Option<Instance> {
+pub(crate) fn instance(
+    config: &Config,
+    seen: &ContainerInspectResponse,
+    engine_started: Option<Time>,
+) -> Option<Instance> {
     use ContainerStateStatusEnum as Status;
     let labels = seen.config.as_ref()?.labels.as_ref()?;
+    if labels.get(INSTANCE) != Some(&config.installation) {
+        return None;
+    }
     let state = seen.state.as_ref()?;
     let started_at = time(state.started_at.as_ref());
     let error = state.error.as_deref().unwrap_or_default();
@@ -194,10 +243,9 @@ pub(crate) fn instance(config: &Config, seen: &ContainerInspectResponse) -> Opti
     };
     let state = match (state.status?, started_at) {
         (Status::RUNNING | Status::PAUSED | Status::RESTARTING, Some(started_at)) => {
-            let (_, endpoints) = endpoints(config, seen);
             State::Running {
                 started_at,
-                endpoints,
+                endpoints: endpoints(config, seen),
             }
         }
         (_, None) if error.is_empty() => State::Pending {
@@ -208,12 +256,14 @@ pub(crate) fn instance(config: &Config, seen: &ContainerInspectResponse) -> Opti
             ErrorKind::Refused(refusal) => ExitCause::Refused(refusal),
             _ => ExitCause::Ended,
         }),
-        (_, Some(_)) => {
-            // 255 is the engine's word for "it was gone when I came back": nobody observed the end.
-            let unobserved = state.exit_code == Some(255);
-            let finished_at = time(state.finished_at.as_ref()).filter(|_| !unobserved);
+        (_, Some(started_at)) => {
+            let finished_at = time(state.finished_at.as_ref());
+            let unobserved = unobserved(state.exit_code, finished_at, engine_started);
+            // The engine notes a start only after it; a program may have ended before.
+            let finished_at = finished_at.filter(|_| !unobserved);
+            let finished_at = finished_at.map(|at| at.max(started_at));
             State::Exited {
-                started_at,
+                started_at: Some(started_at),
                 finished_at,
                 code: state.exit_code,
                 cause: match (state.oom_killed, unobserved) {
@@ -229,4 +279,28 @@ pub(crate) fn instance(config: &Config, seen: &ContainerInspectResponse) -> Opti
         generation: labels.get(GENERATION)?.parse().ok()?,
         state,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_with_255_was_observed_only_long_before_the_engine_started() {
+        let at = |seconds: u64| Some(Time::EPOCH + Duration::from_secs(seconds));
+        assert!(!unobserved(Some(255), at(1000), at(2000)));
+        assert!(unobserved(Some(255), at(1990), at(2000)), "by its restart");
+        assert!(unobserved(Some(255), at(3000), at(2000)));
+        assert!(unobserved(Some(255), at(1000), None));
+        assert!(unobserved(Some(255), None, at(2000)));
+        assert!(!unobserved(Some(137), at(3000), at(2000)));
+    }
+
+    #[test]
+    fn the_pod_of_a_volume_is_in_its_name() {
+        let pod = PodId::from_bytes([7; 8]);
+        assert_eq!(pod_of_volume(&volume_name(pod)), Some(pod));
+        assert_eq!(pod_of_volume("np-somebody's"), None);
+        assert_eq!(pod_of_volume("data"), None);
+    }
 }

@@ -10,6 +10,28 @@ pub(crate) fn status(error: &Docker) -> Option<u16> {
     }
 }
 
+/// The engine's own words.
+fn words(error: &Docker) -> String {
+    let words = match error {
+        Docker::DockerResponseServerError { message, .. } => message,
+        Docker::DockerStreamError { error } => error,
+        other => return other.to_string(),
+    };
+    words.chars().take(500).collect()
+}
+
+/// Whether a create failed because its image has to be pulled first.
+pub(crate) fn image_is_missing(error: &Docker) -> bool {
+    words(error).to_lowercase().contains("no such image")
+}
+
+/// A create or start that failed for a reason of its own.
+pub(crate) fn failed(operation: &'static str, error: &Docker) -> Error {
+    let words = words(error);
+    let message = format!("The Docker engine can't run the container: {words}");
+    Error::new(start_cause(&words), message).during(operation)
+}
+
 /// What a failed create or start means, by the engine's own words; they are its only code.
 pub(crate) fn start_cause(message: &str) -> ErrorKind {
     let message = message.to_lowercase();
@@ -20,25 +42,70 @@ pub(crate) fn start_cause(message: &str) -> ErrorKind {
         ErrorKind::Retry(RetryCause::GpuAdmission)
     } else if says(&["no space left"]) {
         ErrorKind::Refused(Refusal::NoSpace)
+    } else if says(&[
+        "invalid reference",
+        "must be lowercase",
+        "no image specified",
+    ]) {
+        ErrorKind::Refused(Refusal::BadReference)
     } else {
         ErrorKind::Refused(Refusal::Spec)
     }
 }
 
-/// What a failed pull means.
-pub(crate) fn pull_kind(error: &Docker) -> ErrorKind {
-    let text = error.to_string().to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|w| text.contains(w));
-    if says(&["denied", "unauthorized"]) {
-        ErrorKind::Refused(Refusal::ImageDenied)
-    } else if says(&["manifest unknown", "not found"]) {
-        ErrorKind::Refused(Refusal::ImageNotFound)
-    } else if says(&["no space left"]) {
-        ErrorKind::Refused(Refusal::NoSpace)
-    } else if says(&["invalid reference"]) || status(error) == Some(400) {
-        ErrorKind::Refused(Refusal::BadReference)
-    } else {
-        ErrorKind::Unreachable
+/// Why a pull failed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum PullFailure {
+    /// The registry's answer, or one of the engine: it will be the same next time.
+    Refused(Refusal, String),
+    /// The engine could not reach the registry, or was turned away for now.
+    NoRegistry(String),
+    /// The engine itself did not answer.
+    NoEngine,
+}
+
+impl PullFailure {
+    pub(crate) fn of(error: &Docker) -> Self {
+        let told = matches!(
+            error,
+            Docker::DockerResponseServerError { .. } | Docker::DockerStreamError { .. }
+        );
+        if !told {
+            return Self::NoEngine;
+        }
+        let words = words(error);
+        let text = words.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|w| text.contains(w));
+        let refusal = if says(&["no such host", "connection refused", "i/o timeout"]) {
+            return Self::NoRegistry(words);
+        } else if says(&["no space left"]) {
+            Refusal::NoSpace
+        } else if says(&["invalid reference", "must be lowercase"]) || status(error) == Some(400) {
+            Refusal::BadReference
+        } else if says(&["denied", "unauthorized", "authentication required"]) {
+            Refusal::ImageDenied
+        } else if says(&["manifest unknown", "name unknown", "not found"]) {
+            Refusal::ImageNotFound
+        } else {
+            return Self::NoRegistry(words);
+        };
+        Self::Refused(refusal, words)
+    }
+
+    /// For the caller. A registry that can't be reached has not got the image for us.
+    pub(crate) fn error(&self) -> Error {
+        let error = match self {
+            Self::Refused(refusal, words) => {
+                let message = format!("The image can't be pulled: {words}");
+                Error::new(ErrorKind::Refused(*refusal), message)
+            }
+            Self::NoRegistry(words) => {
+                let message = format!("The image's registry can't be reached: {words}");
+                Error::new(ErrorKind::Refused(Refusal::ImageNotFound), message)
+            }
+            Self::NoEngine => Error::unreachable("The Docker engine did not answer."),
+        };
+        error.during("docker pull")
     }
 }
 
@@ -47,4 +114,47 @@ pub(crate) fn unreachable(operation: &'static str, error: Docker) -> Error {
     Error::unreachable("The Docker engine did not do it.")
         .during(operation)
         .caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words of Docker 20.10, and of some registries through it.
+    #[test]
+    fn a_failed_pull_is_what_the_engine_says_it_is() {
+        let of = |status_code, message: &str| {
+            PullFailure::of(&Docker::DockerResponseServerError {
+                status_code,
+                message: message.to_owned(),
+            })
+        };
+        let refused = |failure| match failure {
+            PullFailure::Refused(refusal, _) => Some(refusal),
+            _ => None,
+        };
+        let missing = "manifest for localhost:5000/x:latest not found: manifest unknown";
+        assert_eq!(refused(of(404, missing)), Some(Refusal::ImageNotFound));
+        let denied =
+            "pull access denied for x, repository does not exist or may require 'docker login'";
+        assert_eq!(refused(of(404, denied)), Some(Refusal::ImageDenied));
+        let malformed = "invalid reference format";
+        assert_eq!(refused(of(400, malformed)), Some(Refusal::BadReference));
+        let lookup = "Get https://registry-1.docker.io/v2/: dial tcp: lookup registry-1.docker.io: no such host";
+        assert_eq!(of(500, lookup), PullFailure::NoRegistry(lookup.to_owned()));
+        let closed = Docker::IOError {
+            err: std::io::ErrorKind::BrokenPipe.into(),
+        };
+        assert_eq!(PullFailure::of(&closed), PullFailure::NoEngine);
+    }
+
+    #[test]
+    fn a_failed_start_is_what_the_engine_says_it_is() {
+        let port = "driver failed programming external connectivity: Bind for 127.0.0.1:80 failed: port is already allocated";
+        assert_eq!(start_cause(port), ErrorKind::Retry(RetryCause::PortTaken));
+        let gpu = "could not select device driver \"nvidia\" with capabilities: [[gpu]]";
+        assert_eq!(start_cause(gpu), ErrorKind::Retry(RetryCause::GpuAdmission));
+        let program = "OCI runtime create failed: exec: \"x\": executable file not found in $PATH";
+        assert_eq!(start_cause(program), ErrorKind::Refused(Refusal::Spec));
+    }
 }

@@ -1,8 +1,18 @@
 //! NeuroPod backend: one Docker engine.
 
+mod config;
 mod convert;
+mod engine;
 mod error;
+mod launch;
+mod log;
 mod orchestrator;
 mod pull;
+mod ready;
+mod stop;
+mod time;
+mod usage;
+mod watch;
 
-pub use orchestrator::{Config, DockerOrchestrator};
+pub use config::Config;
+pub use orchestrator::DockerOrchestrator;

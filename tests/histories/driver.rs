@@ -10,7 +10,6 @@ use neuropod::id::{PodId, RunId};
 use neuropod::pod::Desired;
 use neuropod::store::{PodFilter, StoreExt};
 
-use crate::faults::Faults;
 use crate::oracle;
 use crate::watched::{Disturbance, Record, Watch};
 use crate::world::{IMAGES, World};
@@ -20,11 +19,6 @@ const QUIET: Duration = Duration::from_secs(150);
 
 /// Plays the history of `seed`; the record tells what was wrong.
 pub(crate) fn play(seed: u64) -> Record {
-    watched(|watch| history(seed, watch))
-}
-
-/// Plays `history` on a clock of its own until it ends, or goes round in circles.
-pub(crate) fn watched<F: Future<Output = ()>>(history: impl FnOnce(Watch) -> F) -> Record {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -35,7 +29,7 @@ pub(crate) fn watched<F: Future<Output = ()>>(history: impl FnOnce(Watch) -> F) 
         tokio::select! {
             biased;
             () = watch.restless() => {}
-            () = history(watch.clone()) => {}
+            () = history(seed, watch.clone()) => {}
         }
     });
     drop(runtime);
@@ -43,7 +37,7 @@ pub(crate) fn watched<F: Future<Output = ()>>(history: impl FnOnce(Watch) -> F) 
 }
 
 async fn history(seed: u64, watch: Watch) {
-    let mut world = World::new(seed, watch, Faults::Thrown).await;
+    let mut world = World::new(seed, watch).await;
     let mut wished: BTreeMap<PodId, Desired> = BTreeMap::new();
     let steps = 12 + world.dice.below(30);
     for _ in 0..steps {

@@ -1,0 +1,36 @@
+//! How the engine is reached and used.
+
+use std::time::Duration;
+
+use neuropod_core::orchestrator::Device;
+
+/// How the engine is reached and used.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `unix://…` or `tcp://…`; `None` for `DOCKER_HOST` or the default socket.
+    pub host: Option<String>,
+    /// This installation's id: what carries another one is never touched.
+    pub installation: String,
+    /// The host of every endpoint.
+    pub public_host: String,
+    /// The address that ports are published on; loopback unless chosen otherwise.
+    pub bind: String,
+    /// The engine's GPUs.
+    pub devices: Vec<Device>,
+    /// How long one call may take.
+    pub deadline: Duration,
+}
+
+impl Config {
+    /// The default engine, on loopback, without GPUs.
+    pub fn new(installation: impl Into<String>) -> Self {
+        Self {
+            host: None,
+            installation: installation.into(),
+            public_host: "localhost".to_owned(),
+            bind: "127.0.0.1".to_owned(),
+            devices: Vec::new(),
+            deadline: Duration::from_secs(30),
+        }
+    }
+}

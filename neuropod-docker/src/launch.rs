@@ -1,0 +1,213 @@
+//! From a workload to a started container: create, ask the fence, start by the id that create returned.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::CreateContainerOptionsBuilder;
+use neuropod_core::id::RunId;
+use neuropod_core::orchestrator::{Ensured, ExitCause, Fence, Instance, State, Workload};
+use neuropod_core::{Error, ErrorKind, Refusal, Result, RetryCause};
+
+use crate::convert::{self, HASH};
+use crate::engine::{Engine, VolumeThere};
+use crate::error::{failed, image_is_missing, status, unreachable};
+use crate::pull::Pulls;
+
+/// An answer of the fence that took longer is old: somebody else may have started the container meanwhile.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A name that is taken by what can't be seen for so long is lost.
+const UNSEEN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+const TAKEN: &str = "The container's name is taken by something that is not this run.";
+
+/// The starts of each run that this process tried, one at a time: the engine starts what has ended once more when
+/// asked to, so a start must know of the others. Another process may still do it between our look and our start,
+/// which are milliseconds apart.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Starts(Arc<Mutex<HashMap<RunId, Weak<Tried>>>>);
+
+/// How many were tried.
+type Tried = tokio::sync::Mutex<u64>;
+
+impl Starts {
+    fn of(&self, run: RunId) -> Arc<Tried> {
+        let mut all = self.0.lock().expect("no panic while held");
+        all.retain(|_, tried| tried.strong_count() > 0);
+        if let Some(tried) = all.get(&run).and_then(Weak::upgrade) {
+            return tried;
+        }
+        let tried = Arc::default();
+        all.insert(run, Arc::downgrade(&tried));
+        tried
+    }
+}
+
+/// What creating came to.
+enum Made {
+    New(String),
+    /// It was there already.
+    There(String, Instance),
+    NoImage,
+}
+
+pub(crate) async fn ensure(
+    engine: &Engine,
+    pulls: &Pulls,
+    starts: &Starts,
+    w: &Workload,
+    fence: &Fence,
+) -> Result<Ensured> {
+    let tried = starts.of(w.run);
+    let tried_before = *tried.lock().await;
+    check_volume(engine, w).await?;
+    let id = match create(engine, w).await? {
+        Made::New(id) => id,
+        Made::There(id, instance) => match standing(&instance.state)? {
+            None => id,
+            Some(ensured) => return Ok(ensured),
+        },
+        Made::NoImage => {
+            return match engine.of_run(w.run).await? {
+                Some(there) => Ok(standing(&there.instance.state)?.unwrap_or(Ensured::Present)),
+                None => pulls.join(&engine.docker, w.run, &w.image),
+            };
+        }
+    };
+    let asked = Instant::now();
+    if !fence.holds().await? {
+        return Ok(Ensured::Fenced);
+    }
+    let mut tried = tried.lock().await;
+    if *tried != tried_before || asked.elapsed() > FRESH {
+        let Some(inspected) = engine.inspect(&id).await? else {
+            return Ok(Ensured::Fenced);
+        };
+        if let Some(there) = engine.container(id.clone(), inspected).await?
+            && let Some(ensured) = standing(&there.instance.state)?
+        {
+            return Ok(ensured);
+        }
+    }
+    *tried += 1;
+    start(engine, &id).await
+}
+
+/// What a container that is there comes to; `None` if it waits for its start.
+fn standing(state: &State) -> Result<Option<Ensured>> {
+    let cause = match state {
+        State::Pending { .. } => return Ok(None),
+        State::Exited {
+            started_at: None,
+            cause,
+            ..
+        } => cause,
+        _ => return Ok(Some(Ensured::Present)),
+    };
+    let kind = match cause {
+        ExitCause::Retry(cause) => ErrorKind::Retry(*cause),
+        ExitCause::Refused(refusal) => ErrorKind::Refused(*refusal),
+        _ => ErrorKind::Refused(Refusal::Spec),
+    };
+    Err(Error::new(kind, "The container could not be started."))
+}
+
+/// The engine would make a missing volume in silence, and mount anybody's that has the name.
+async fn check_volume(engine: &Engine, w: &Workload) -> Result<()> {
+    let Some(mount) = &w.volume else {
+        return Ok(());
+    };
+    let there = engine.volume(w.run.pod).await?;
+    if there == VolumeThere::Foreign {
+        return Err(name_taken("The volume's name is taken by somebody else's."));
+    }
+    match &mount.id {
+        Some(id) if there != VolumeThere::Ours(id.clone()) => Err(Error::new(
+            ErrorKind::Refused(Refusal::VolumeLost),
+            "The pod's volume is gone, or is not the one it had.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn name_taken(message: &str) -> Error {
+    Error::new(ErrorKind::Retry(RetryCause::NameTaken), message)
+}
+
+/// A new container, or the one that is there. A name that something else has gives way to the next one.
+async fn create(engine: &Engine, w: &Workload) -> Result<Made> {
+    // The engine takes this for an image, and makes a container of nothing.
+    if w.image.is_empty() {
+        let refusal = ErrorKind::Refused(Refusal::BadReference);
+        return Err(Error::new(refusal, "The image reference is empty."));
+    }
+    for name in convert::names(w.run) {
+        let deadline = Instant::now() + UNSEEN;
+        loop {
+            if let Some(made) = create_as(engine, w, &name).await? {
+                return Ok(made);
+            }
+            match engine.inspect(&name).await? {
+                Some(there) => match adopt(engine, w, there).await? {
+                    Some(made) => return Ok(made),
+                    None => break,
+                },
+                // Being created, or removed, or a name that the engine has lost.
+                None if Instant::now() > deadline => break,
+                None => tokio::time::sleep(LOOK_AGAIN).await,
+            }
+        }
+    }
+    Err(name_taken(TAKEN))
+}
+
+/// `None` if something has the name.
+async fn create_as(engine: &Engine, w: &Workload, name: &str) -> Result<Option<Made>> {
+    let options = CreateContainerOptionsBuilder::new().name(name).build();
+    let body = convert::create_body(&engine.config, w);
+    let call = engine.docker.create_container(Some(options), body);
+    let error = match engine.call("docker create", call).await? {
+        Ok(created) => return Ok(Some(Made::New(created.id))),
+        Err(error) => error,
+    };
+    match status(&error) {
+        Some(404) if image_is_missing(&error) => Ok(Some(Made::NoImage)),
+        Some(409) => Ok(None),
+        Some(400 | 404 | 500) => Err(failed("docker create", &error)),
+        _ => Err(unreachable("docker create", error)),
+    }
+}
+
+/// What has the name, if it is this run; another specification of this run is no reason for a second container.
+async fn adopt(
+    engine: &Engine,
+    w: &Workload,
+    there: ContainerInspectResponse,
+) -> Result<Option<Made>> {
+    let id = there.id.clone().unwrap_or_default();
+    let labels = there.config.as_ref().and_then(|c| c.labels.as_ref());
+    let same = labels.is_some_and(|l| l.get(HASH) == Some(&w.spec_hash));
+    match engine.container(id, there).await? {
+        Some(there) if there.instance.run != w.run => Ok(None),
+        Some(_) if !same => Err(name_taken(TAKEN)),
+        Some(there) => Ok(Some(Made::There(there.id, there.instance))),
+        None => Ok(None),
+    }
+}
+
+async fn start(engine: &Engine, id: &str) -> Result<Ensured> {
+    let call = engine.docker.start_container(id, None);
+    let Err(error) = engine.call("docker start", call).await? else {
+        return Ok(Ensured::Present);
+    };
+    match status(&error) {
+        // Removed meanwhile, or being removed.
+        Some(404) if error.to_string().contains("No such container") => Ok(Ensured::Fenced),
+        Some(409) => Ok(Ensured::Fenced),
+        Some(400 | 404 | 500) => Err(failed("docker start", &error)),
+        _ => Err(unreachable("docker start", error)),
+    }
+}

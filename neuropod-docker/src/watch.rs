@@ -1,0 +1,88 @@
+//! Hints from the engine's events, and from the pulls, of which it has none that name a pod.
+
+use std::time::Duration;
+
+use bollard::models::{EventMessage, EventMessageTypeEnum};
+use bollard::query_parameters::EventsOptionsBuilder;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use neuropod_core::Result;
+use neuropod_core::id::PodId;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::convert::{self, INSTANCE, POD};
+use crate::engine::Engine;
+
+/// After so long a silence the engine is asked whether it is still there.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Events from now on. The stream ends when the engine does not answer any more.
+pub(crate) async fn watch(
+    engine: &Engine,
+    pulls: Receiver<PodId>,
+) -> Result<BoxStream<'static, PodId>> {
+    engine.ping().await?;
+    // The request goes out with the first poll; what happens until then is not missed.
+    let since = engine.now().await? - Duration::from_secs(1);
+    let micros = since.as_micros();
+    let since = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    let types = ["container", "volume"].map(str::to_owned).to_vec();
+    let options = EventsOptionsBuilder::new()
+        .since(&since)
+        .filters(&[("type".to_owned(), types)].into())
+        .build();
+    let watch = Watch {
+        events: engine.docker.events(Some(options)).boxed(),
+        engine: engine.clone(),
+        pulls,
+    };
+    Ok(stream::unfold(watch, |mut watch| async {
+        let pod = watch.next().await?;
+        Some((pod, watch))
+    })
+    .boxed())
+}
+
+struct Watch {
+    engine: Engine,
+    events: BoxStream<'static, Result<EventMessage, bollard::errors::Error>>,
+    pulls: Receiver<PodId>,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<PodId> {
+        loop {
+            let event = tokio::time::timeout(IDLE, self.events.next());
+            tokio::select! {
+                event = event => match event {
+                    Ok(event) => {
+                        if let Some(pod) = hinted(&self.engine.config.installation, &event?.ok()?) {
+                            return Some(pod);
+                        }
+                    }
+                    Err(_) => self.engine.ping().await.ok()?,
+                },
+                pulled = self.pulls.recv() => match pulled {
+                    Ok(pod) => return Some(pod),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                },
+            }
+        }
+    }
+}
+
+/// The pod whose state an event may have changed. Events of volumes carry no labels, but their names do.
+fn hinted(installation: &str, event: &EventMessage) -> Option<PodId> {
+    let actor = event.actor.as_ref()?;
+    let action = event.action.as_deref()?;
+    if event.typ == Some(EventMessageTypeEnum::VOLUME) {
+        let told = matches!(action, "create" | "destroy");
+        return convert::pod_of_volume(actor.id.as_deref()?).filter(|_| told);
+    }
+    let labels = actor.attributes.as_ref()?;
+    let ours = labels.get(INSTANCE)? == installation;
+    let told = matches!(action, "create" | "start" | "oom" | "die" | "destroy");
+    labels.get(POD)?.parse().ok().filter(|_| ours && told)
+}
