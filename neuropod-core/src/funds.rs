@@ -94,3 +94,6 @@ pub fn available<'a>(
     let held: Money = held.sum();
     balance(account, pods, posted, t) - held
 }
+
+#[cfg(test)]
+mod tests;

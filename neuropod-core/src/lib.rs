@@ -12,6 +12,8 @@ mod error;
 pub mod event;
 #[cfg(feature = "testing")]
 pub mod fault;
+#[cfg(test)]
+mod fixture;
 mod forward;
 pub mod funds;
 pub mod id;

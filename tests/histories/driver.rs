@@ -10,6 +10,7 @@ use neuropod::id::{PodId, RunId};
 use neuropod::pod::Desired;
 use neuropod::store::{PodFilter, StoreExt};
 
+use crate::faults::Faults;
 use crate::oracle;
 use crate::watched::{Disturbance, Record, Watch};
 use crate::world::{IMAGES, World};
@@ -19,6 +20,11 @@ const QUIET: Duration = Duration::from_secs(150);
 
 /// Plays the history of `seed`; the record tells what was wrong.
 pub(crate) fn play(seed: u64) -> Record {
+    watched(|watch| history(seed, watch))
+}
+
+/// Plays `history` on a clock of its own until it ends, or goes round in circles.
+pub(crate) fn watched<F: Future<Output = ()>>(history: impl FnOnce(Watch) -> F) -> Record {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -29,7 +35,7 @@ pub(crate) fn play(seed: u64) -> Record {
         tokio::select! {
             biased;
             () = watch.restless() => {}
-            () = history(seed, watch.clone()) => {}
+            () = history(watch.clone()) => {}
         }
     });
     drop(runtime);
@@ -37,7 +43,7 @@ pub(crate) fn play(seed: u64) -> Record {
 }
 
 async fn history(seed: u64, watch: Watch) {
-    let mut world = World::new(seed, watch).await;
+    let mut world = World::new(seed, watch, Faults::Thrown).await;
     let mut wished: BTreeMap<PodId, Desired> = BTreeMap::new();
     let steps = 12 + world.dice.below(30);
     for _ in 0..steps {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use neuropod::funds;
+use neuropod::Time;
 use neuropod::id::{AccountId, DeviceId, PodId, RunId};
 use neuropod::memory::Ran;
-use neuropod::money::{Money, price};
+use neuropod::money::Money;
 use neuropod::orchestrator::State;
-use neuropod::pod::{Desired, Phase, Pod, Reason};
+use neuropod::pod::{Desired, Phase, Pod, Reason, Run};
 use neuropod::store::{Meter, PodFilter, Store, StoreExt, TransferQuery};
 
 use crate::watched::{Disturbance, Record};
@@ -156,6 +156,22 @@ fn overlapping<'a>(runs: &[&'a Ran]) -> Option<(&'a Ran, &'a Ran)> {
         .map(|w| (w[0], w[1]))
 }
 
+/// What `elapsed` costs at `rate` per hour. The product's own sum is not asked: it is what is judged here.
+pub(crate) fn price(rate: Money, elapsed: Duration) -> Money {
+    let total = i128::from(rate.as_micros()) * i128::try_from(elapsed.as_micros()).unwrap();
+    Money::from_micros(i64::try_from(total / 3_600_000_000).unwrap())
+}
+
+/// What a run has cost by `t`.
+pub(crate) fn run_price(run: &Run, t: Time) -> Money {
+    let ends = [Some(t), run.cutoff, run.last_seen];
+    let end = ends.into_iter().flatten().min().unwrap();
+    let elapsed = run
+        .charged_from
+        .map_or(Duration::ZERO, |from| end.since(from));
+    price(run.terms.run_rate, elapsed)
+}
+
 fn check_devices(world: &World) {
     let ran = world.backend.inventory().ran;
     let mut by_device: BTreeMap<&DeviceId, Vec<&Ran>> = BTreeMap::new();
@@ -217,7 +233,7 @@ async fn check_money(world: &World) {
         *totals.entry(volume.payer.clone()).or_default() =
             totals.get(&volume.payer).copied().unwrap_or_default() + total;
         if !volume.closed
-            || total != funds::volume_total(volume, neuropod::Time::from_micros(i64::MAX))
+            || total != price(volume.rate, Duration::from_micros(volume.counted_micros))
         {
             world
                 .watch

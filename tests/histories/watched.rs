@@ -16,6 +16,8 @@ use neuropod::user::User;
 use neuropod::{ErrorKind, Result, Time};
 use tokio::sync::Notify;
 
+use crate::oracle::{price, run_price};
+
 /// What happened in a history, and what should not have.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
@@ -236,8 +238,7 @@ impl WatchedStore {
                                 .as_ref()
                                 .is_some_and(|h| h.generation == r.generation)
                         });
-                        let used =
-                            used.map_or(0, |r| neuropod::funds::run_total(r, *at).as_micros());
+                        let used = used.map_or(0, |r| run_price(r, *at).as_micros());
                         free -= p
                             .hold
                             .as_ref()
@@ -253,9 +254,9 @@ impl WatchedStore {
     async fn owed(&self, pod: &Pod, payer: &AccountId, at: Time) -> i64 {
         let mut owed = 0;
         let run = pod.run.as_ref().filter(|r| r.terms.payer == *payer);
-        let run = run.map(|r| (Meter::Run(pod.id, r.n), neuropod::funds::run_total(r, at)));
+        let run = run.map(|r| (Meter::Run(pod.id, r.n), run_price(r, at)));
         let volume = pod.volume.as_ref().filter(|v| v.payer == *payer);
-        let volume = volume.map(|v| (Meter::Volume(pod.id), neuropod::funds::volume_total(v, at)));
+        let volume = volume.map(|v| (Meter::Volume(pod.id), price(v.rate, v.elapsed(at))));
         for (meter, total) in run.into_iter().chain(volume) {
             let posted = self.inner.meters(&[meter]).await.unwrap()[0];
             owed += match posted {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use neuropod::auth::{AllowAll, Identity};
 use neuropod::billing::{Billing, Credit, Prepaid};
-use neuropod::fault::{Call, Fault, Faulty, Reply};
+use neuropod::fault::Faulty;
 use neuropod::id::{AccountId, DeviceId, Entropy, UserId};
 use neuropod::memory::{Behaviour, MemoryOrchestrator, MemoryStore};
 use neuropod::money::Money;
@@ -17,6 +17,7 @@ use neuropod::user::{Role, Standing, User};
 use neuropod::{Platform, Settings, Time};
 use tokio::task::JoinHandle;
 
+use crate::faults::Faults;
 use crate::rng::Dice;
 use crate::watched::{Watch, WatchedBackend, WatchedStore};
 
@@ -25,7 +26,7 @@ const REPLICA_SKEW_MS: u64 = 2_000;
 const BACKEND_SKEW_MS: u64 = 30_000;
 
 /// How long a replica may work on a pod alone.
-const LEASE: Duration = Duration::from_secs(20);
+pub(crate) const LEASE: Duration = Duration::from_secs(20);
 
 /// What images there are: some are there, some must be pulled, some end by themselves or won't end.
 pub(crate) const IMAGES: [&str; 7] = [
@@ -57,7 +58,7 @@ pub(crate) struct Replica {
 }
 
 impl World {
-    pub(crate) async fn new(seed: u64, watch: Watch) -> Self {
+    pub(crate) async fn new(seed: u64, watch: Watch, faults: Faults) -> Self {
         let dice = Dice::new(seed);
         // Months end while pods run, so that open meters are posted.
         let start: Time = "2026-11-30T23:58:00Z".parse().unwrap();
@@ -67,15 +68,16 @@ impl World {
         let store = Arc::new(MemoryStore::seeded(dice.seed()));
         let people = people(&dice, &store, start).await;
         let calm = Arc::new(AtomicBool::new(false));
-        let slow = dice.one_in(3);
+        let slow = faults.outlast_leases(&dice);
+        let plan = || faults.plan(&dice, &calm, &watch, slow);
         let mut replicas = Vec::new();
-        for _ in 0..2 {
+        for _ in 0..faults.replicas() {
             let watched = WatchedStore {
                 inner: store.clone(),
                 backend: backend.clone(),
                 watch: watch.clone(),
             };
-            let faulty_store = Faulty::new(watched, plan(&dice, &calm, &watch, slow));
+            let faulty_store = Faulty::new(watched, plan());
             let watched = WatchedBackend {
                 inner: backend.clone(),
                 store: store.clone(),
@@ -90,7 +92,7 @@ impl World {
             // Seeding is not what is tested: it happens before anything can go wrong.
             calm.store(true, Ordering::Relaxed);
             let platform = Platform::builder()
-                .orchestrator(Faulty::new(watched, plan(&dice, &calm, &watch, slow)))
+                .orchestrator(Faulty::new(watched, plan()))
                 .billing(Prepaid::new(Arc::new(faulty_store.clone())))
                 .store(faulty_store)
                 .auth(AllowAll)
@@ -111,7 +113,6 @@ impl World {
             watch,
             store,
             backend,
-
             replicas,
             people,
             calm,
@@ -139,7 +140,7 @@ impl World {
         }
     }
 
-    /// From now on nothing is late or lost, and both replicas run.
+    /// From now on nothing is late or lost, and every replica runs.
     pub(crate) fn calm_down(&mut self) {
         self.calm.store(true, Ordering::Relaxed);
         self.backend.unreachable(false);
@@ -149,37 +150,6 @@ impl World {
 
 fn skewed(dice: &Dice, t: Time, most_ms: u64) -> Time {
     t - Duration::from_millis(most_ms) + dice.millis(0..2 * most_ms)
-}
-
-/// Late often, refused or lost now and then.
-fn plan(
-    dice: &Dice,
-    calm: &Arc<AtomicBool>,
-    watch: &Watch,
-    slow: bool,
-) -> impl Fn(Call) -> Fault + Send + Sync + 'static {
-    let (dice, calm, watch) = (dice.clone(), calm.clone(), watch.clone());
-    move |_| {
-        watch.called();
-        if calm.load(Ordering::Relaxed) {
-            return Fault::default();
-        }
-        let outlasts_lease = slow && dice.one_in(100);
-        Fault {
-            before: if outlasts_lease {
-                LEASE + dice.delay() * 3
-            } else {
-                dice.delay()
-            },
-            refuse: dice.one_in(60),
-            after: dice.delay(),
-            reply: if dice.one_in(40) {
-                Reply::Lost
-            } else {
-                Reply::Given
-            },
-        }
-    }
 }
 
 fn backend(dice: &Dice, clock: SystemClock) -> MemoryOrchestrator {

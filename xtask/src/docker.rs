@@ -60,6 +60,12 @@ impl Docker {
         Ok(status == 200 && body.contains(marked))
     }
 
+    /// Whether a container of an image runs.
+    pub(crate) fn runs(&self, image: &str) -> Result<bool> {
+        let (status, body) = http::request(&self.address, "GET /containers/json", b"")?;
+        Ok(status == 200 && body.contains(&format!("\"Image\":\"{image}\"")))
+    }
+
     /// Makes an image of a root file system, given as a tar archive.
     pub(crate) fn import(&self, name: &str, tar: &[u8], changes: &[String]) -> Result<()> {
         let mut line = format!(

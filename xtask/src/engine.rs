@@ -84,8 +84,10 @@ fn join_group(consent: Consent) -> Result<()> {
         "Add user {user} to group docker, which may use the engine (and so is as good as root)."
     ))?;
     shell::run(shell::root("usermod")?.args(["-aG", "docker", user]))?;
-    // A login's groups are fixed at its start; sudo starts a program with the new one.
-    let mut again = shell::root(std::env::current_exe()?)?;
+    // A login's groups are fixed at its start; sudo starts a program with the new one, and as the same user.
+    let mut again = Command::new("sudo");
+    again.args(["--preserve-env", "--user", user, "--group", "docker", "--"]);
+    again.arg(std::env::current_exe()?);
     let error = again.args(std::env::args().skip(1)).env(JOINED, "1").exec();
     bail!("starting again in group docker: {error}")
 }

@@ -1,7 +1,7 @@
 //! The folder in which a test run keeps its engine and its database, and the end of both.
 
 use crate::shell;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 /// What may run in a folder of ours; a person's `tail -f` of a log there is left alone.
 const SERVICES: [&str; 3] = ["dockerd", "containerd", "postgres"];
+
+/// Those of them that end the others.
+const LEADERS: [&str; 2] = ["dockerd", "postgres"];
 
 /// One folder per checkout. Dropped, it ends what runs in it and is deleted.
 #[derive(Debug)]
@@ -63,17 +66,30 @@ fn clear(folder: &Path) -> Result<()> {
     if !folder.exists() {
         return Ok(());
     }
-    // INT lets dockerd end its containers, and PostgreSQL end without waiting for clients.
-    let deadline = Instant::now() + Duration::from_secs(30);
-    signal(folder, "-INT")?;
-    while !running(folder)?.is_empty() {
-        if Instant::now() > deadline {
-            signal(folder, "-KILL")?;
+    // INT lets dockerd end its containers, for which it needs its containerd, and PostgreSQL end without waiting for
+    // clients.
+    for (services, signal, patience) in [(&LEADERS[..], "-INT", 30), (&SERVICES[..], "-KILL", 10)] {
+        self::signal(&running(folder, services)?, signal)?;
+        let deadline = Instant::now() + Duration::from_secs(patience);
+        while !running(folder, services)?.is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
         }
-        std::thread::sleep(Duration::from_millis(20));
+    }
+    let left = running(folder, &SERVICES)?;
+    if !left.is_empty() {
+        bail!(
+            "these processes do not end: {}; {} stays",
+            left.join(", "),
+            folder.display()
+        );
     }
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-    for mount in mounts.lines().filter_map(|line| line.split(' ').nth(1)) {
+    // Mounts within mounts come later in the list.
+    for mount in mounts
+        .lines()
+        .rev()
+        .filter_map(|line| line.split(' ').nth(1))
+    {
         if Path::new(mount).starts_with(folder) {
             shell::run(shell::root("umount")?.args(["--lazy", mount]))?;
         }
@@ -85,35 +101,33 @@ fn clear(folder: &Path) -> Result<()> {
     )
 }
 
-fn signal(folder: &Path, signal: &str) -> Result<()> {
-    let processes = running(folder)?;
-    if processes.is_empty() {
-        return Ok(());
+fn signal(processes: &[String], signal: &str) -> Result<()> {
+    if !processes.is_empty() {
+        // One of them may end between the list and the signal, which makes kill complain.
+        let _ = shell::output(shell::signal(shell::root("sh")?, signal).args(processes));
     }
-    // One of them may end between the list and the signal, which makes kill complain.
-    let _ = shell::output(shell::root("kill")?.arg(signal).args(processes));
     Ok(())
 }
 
 /// The numbers of the services whose command line names the folder. The dead have no command line.
-fn running(folder: &Path) -> Result<Vec<String>> {
+fn running(folder: &Path, services: &[&str]) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let entry = entry?;
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let number = entry.file_name().to_string_lossy().into_owned();
-        if belongs(&String::from_utf8_lossy(&line), folder) {
+        if belongs(&String::from_utf8_lossy(&line), folder, services) {
             found.push(number);
         }
     }
     Ok(found)
 }
 
-fn belongs(command_line: &str, folder: &Path) -> bool {
+fn belongs(command_line: &str, folder: &Path, services: &[&str]) -> bool {
     let mut words = command_line.split('\0');
     let program = Path::new(words.next().unwrap_or_default()).file_name();
     let program = program.unwrap_or_default().to_string_lossy();
-    SERVICES.iter().any(|service| program.starts_with(service))
+    services.iter().any(|service| program.starts_with(service))
         && words.any(|word| word.contains(&format!("{}/", folder.display())))
 }
 
@@ -124,7 +138,7 @@ mod tests {
     #[test]
     fn only_services_of_the_very_folder_belong_to_it() {
         let folder = Path::new("/var/tmp/neuropod-1");
-        let belongs = |line: &str| belongs(&line.replace(' ', "\0"), folder);
+        let belongs = |line: &str| belongs(&line.replace(' ', "\0"), folder, &SERVICES);
         assert!(belongs("dockerd -H unix:///var/tmp/neuropod-1/docker.sock"));
         assert!(belongs(
             "/usr/lib/postgresql/15/bin/postgres -D /var/tmp/neuropod-1/postgres"

@@ -44,11 +44,8 @@ pub(crate) fn request(address: &Address, line: &str, body: &[u8]) -> Result<(u16
 
 fn exchange(mut stream: impl Read + Write, line: &str, body: &[u8]) -> Result<(u16, String)> {
     let length = body.len();
-    write!(
-        stream,
-        "{line} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
-    )?;
-    stream.write_all(body)?;
+    let head = format!("{line} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     parse(&String::from_utf8_lossy(&answer))

@@ -12,7 +12,6 @@ mod first_pod;
 mod folder;
 mod http;
 mod postgres;
-#[cfg(test)]
 mod readme;
 mod settings;
 mod shell;

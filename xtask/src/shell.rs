@@ -36,7 +36,23 @@ pub(crate) fn in_ci() -> bool {
 
 /// The cargo that started us.
 pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    forget_package(&mut cargo);
+    cargo
+}
+
+/// Keeps from a command what cargo told us about this package: there are build scripts (ring's) that would run anew
+/// whenever `cargo xtask` and plain `cargo` take turns.
+pub(crate) fn forget_package(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|start| text.starts_with(start))
+        {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// The path of a program, also where only root's PATH has it.
@@ -130,10 +146,17 @@ pub(crate) fn wait(child: &mut Child) -> Result<ExitStatus> {
         if interrupted() && !told {
             told = true;
             // The child may have heard Ctrl-C from the terminal already, or be gone by now.
-            let _ = output(Command::new("kill").arg(child.id().to_string()));
+            let _ = output(signal(Command::new("sh"), "-TERM").arg(child.id().to_string()));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Makes a shell one that signals the processes whose numbers are added to it. Their `kill` is built in; as a program
+/// of its own a small Debian has none.
+pub(crate) fn signal(mut shell: Command, signal: &str) -> Command {
+    shell.args(["-c", "kill \"$@\"", "sh", signal]);
+    shell
 }
 
 /// A command as one would type it.
@@ -143,4 +166,17 @@ fn shown(command: &Command) -> String {
         .map(|word| word.to_string_lossy())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_needs_no_program_but_a_shell() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let mut kill = signal(Command::new("/bin/sh"), "-TERM");
+        run(kill.arg(child.id().to_string()).env("PATH", "/nonexistent")).unwrap();
+        assert!(!child.wait().unwrap().success());
+    }
 }

@@ -5,6 +5,7 @@ use crate::consent::Consent;
 use crate::demo;
 use crate::effort;
 use crate::features;
+use crate::first_pod;
 use crate::folder::Folder;
 use crate::postgres;
 use crate::shell;
@@ -41,6 +42,12 @@ impl Options {
         }
         Ok(options)
     }
+
+    fn wants(&self, test: &str) -> bool {
+        self.filter
+            .as_ref()
+            .is_none_or(|filter| test.contains(filter))
+    }
 }
 
 /// Sets up, runs, ends what was started.
@@ -60,7 +67,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         postgres::install(consent)?;
         postgres::start(&folder, &space)
     });
+    if let Some(docker) = space.docker()
+        && options.wants("first_pod")
+    {
+        steps.step("first_pod", || first_pod::prove(&space, docker, &folder));
+    }
     let mut suite = space.command(shell::cargo().get_program(), shell::identity(None)?)?;
+    shell::forget_package(&mut suite);
     suite
         .args(SUITE)
         .arg("--no-fail-fast")

@@ -78,14 +78,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if !options.memory {
         println!(
-            "\nThe server has ended. Pods stay as they are; the next `cargo xtask up` finds them."
+            "\nThe server has ended. The engine and the pods stay; the next `cargo xtask up` finds them."
         );
         println!("To remove them all, with their volumes:\n{REMOVE_PODS}");
     }
     Ok(())
 }
 
-const REMOVE_PODS: &str = "\
+/// The last line of the welcome begins so.
+pub(crate) const READY: &str = "Ctrl-C ends the server";
+
+const REMOVE_PODS: &str = "  \
   docker ps -aq --filter label=app.kubernetes.io/managed-by=neuropod | xargs -r docker rm -f
   docker volume ls -q --filter label=app.kubernetes.io/managed-by=neuropod | xargs -r docker volume rm";
 
@@ -116,14 +119,22 @@ fn welcome(address: &str, folder: &Path, simulated: bool) {
     println!(
         "\nNeuroPod is ready at {url} (development mode: anybody on this machine may log in)."
     );
-    println!("Its database and secrets are in {}.", folder.display());
+    let kept = if simulated {
+        "Its secrets are"
+    } else {
+        "Its database and secrets are"
+    };
+    println!("{kept} in {}.", folder.display());
     for (number, (purpose, command)) in first_pod::commands(&url).iter().enumerate() {
         println!("\n{}. {purpose}:\n\n{command}", number + 1);
     }
     if simulated {
-        println!("\nContainers are simulated, so the page is not really there.");
+        println!(
+            "\nContainers are simulated: the page is not really there, and Ctrl-C ends them with the server.\n"
+        );
+    } else {
+        println!("\n{READY}; pods stay.\n");
     }
-    println!("\nCtrl-C ends the server; pods stay.\n");
 }
 
 #[cfg(test)]

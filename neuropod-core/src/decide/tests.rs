@@ -1,104 +1,15 @@
 //! The step table, row by row.
 
 use super::*;
-use crate::id::{AccountId, DeviceId, Entropy, GpuId, PodId, RunKey, Tenant, UserId};
-use crate::pod::{Deadlines, Env, Hold, PodSpec, Resources, Terms};
+use crate::fixture::{NOW, at, launched, opened, running};
+use crate::id::{DeviceId, Entropy, RunKey};
 use crate::{life, wish};
-
-const NOW: Time = Time::from_micros(1_000_000_000);
-
-fn at(secs: u64) -> Time {
-    NOW + Duration::from_secs(secs)
-}
 
 fn looked(secs: u64) -> Looked {
     Looked {
         before: at(secs),
         after: at(secs),
     }
-}
-
-fn launched() -> Pod {
-    let terms = Terms {
-        payer: AccountId::from("user:x"),
-        run_rate: Money::from_micros(3_600_000_000),
-        volume_rate: Money::from_micros(3_600_000),
-        price_version: 1,
-    };
-    Pod {
-        id: PodId::from_bytes([1; 8]),
-        owner: UserId::from_bytes([2; 12]),
-        created_by: UserId::from_bytes([2; 12]),
-        tenant: Tenant::from("t"),
-        spec: PodSpec {
-            name: "pod".to_owned(),
-            template: None,
-            image: "demo".to_owned(),
-            args: Vec::new(),
-            gpu: GpuId::from("rtx-4050"),
-            devices: 1,
-            ports: Vec::new(),
-            env: Env::default(),
-            container_disk_gb: 10,
-            volume_disk_gb: 20,
-            volume_path: "/workspace".to_owned(),
-            jupyter: false,
-            resources: Resources::default(),
-        },
-        terms: terms.clone(),
-        desired: Desired::Running,
-        generation: 1,
-        ended_generation: 0,
-        last_run: 0,
-        tries: 0,
-        retry_at: None,
-        queued_at: None,
-        hold: Some(Hold {
-            payer: terms.payer,
-            amount: Money::from_micros(5),
-            generation: 1,
-        }),
-        devices: Vec::new(),
-        ports: Vec::new(),
-        volume: None,
-        accept_volume_loss: false,
-        deadlines: Deadlines::default(),
-        reason: None,
-        message: None,
-        exit_code: None,
-        run: None,
-        last_ended: None,
-        created_at: NOW,
-        updated_at: NOW,
-        deleted_at: None,
-        version: 1,
-    }
-}
-
-fn opened() -> Pod {
-    let mut pod = launched();
-    life::open(
-        &mut pod,
-        NOW,
-        vec![DeviceId::from("GPU-1")],
-        Vec::new(),
-        &Entropy::seeded(7),
-    );
-    pod
-}
-
-/// Started, by the backend's clock, at 100 s; recorded at 2 s of ours.
-fn running() -> Pod {
-    let mut pod = opened();
-    let started = Started {
-        started_at: Time::from_micros(100),
-        charged_from: at(1),
-        alive_at: at(2),
-        endpoints: Vec::new(),
-    };
-    life::record(&mut pod, started, Some("v1".to_owned()), at(2));
-    pod.run.as_mut().unwrap().ready_at = Some(at(2));
-    pod
 }
 
 fn id(pod: &Pod) -> RunId {
