@@ -1,0 +1,199 @@
+//! What a launch adds to the two calls that any program makes to have a container: create and start. On a real
+//! engine, which `NEUROPOD_TEST_DOCKER` names.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bollard::Docker;
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptionsBuilder};
+use futures::StreamExt;
+use neuropod_benches::counted::Counted;
+use neuropod_benches::databases::Folder;
+use neuropod_benches::report::{Limit, figure, heading, median};
+use neuropod_benches::{Scale, process};
+use neuropod_core::auth::Identity;
+use neuropod_core::id::PodId;
+use neuropod_core::store::Store;
+use neuropod_core::{Launch, Platform, Result};
+use neuropod_docker::{Config, DockerOrchestrator};
+use neuropod_store::SqlStore;
+
+/// The image that `cargo xtask up` and `cargo xtask test` make.
+const IMAGE: &str = "neuropod/demo";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    heading("Launches on Docker");
+    let Ok(host) = std::env::var("NEUROPOD_TEST_DOCKER") else {
+        println!("  not measured: NEUROPOD_TEST_DOCKER names no engine");
+        return Ok(());
+    };
+    let (rounds, times) = Scale::asked().of((10, 10), (1, 2));
+    let folder = Folder::new();
+    let docker = Docker::connect_with_host(&host).expect("the address of an engine");
+    let counted = Counted::before(&host).await;
+    let counting = Serving::new(&folder, counted.host()).await?;
+    let serving = Serving::new(&folder, &host).await?;
+    let (mut raw, mut ours) = (Spent::default(), Spent::default());
+    // By turns, so that both meet the same engine.
+    for _ in 0..rounds {
+        let cpu = process::cpu();
+        for _ in 0..times {
+            raw.took.push(create_and_start(&docker).await);
+        }
+        raw.cpu += process::cpu() - cpu;
+        let cpu = process::cpu();
+        let mut launched = Vec::new();
+        for _ in 0..times {
+            let (id, took) = serving.launch().await?;
+            launched.push(id);
+            ours.took.push(took);
+        }
+        ours.cpu += process::cpu() - cpu;
+        remove_raw(&docker).await;
+        serving.delete(&launched).await?;
+    }
+    serving.end().await;
+    let before = counted.calls();
+    let (id, _) = counting.launch().await?;
+    let calls = counted.calls() - before;
+    counting.delete(&[id]).await?;
+    counting.end().await;
+
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    let each = |spent: &Spent| millis(spent.cpu) / spent.took.len() as f64;
+    let (raw_took, ours_took) = (millis(median(&raw.took)), millis(median(&ours.took)));
+    figure("raw: create and start, median", raw_took, "ms", Limit::None);
+    figure(
+        "launch until it is recorded, median",
+        ours_took,
+        "ms",
+        Limit::None,
+    );
+    figure("  added", ours_took - raw_took, "ms", Limit::AtMost(5.0));
+    figure(
+        "raw: CPU time of this process",
+        each(&raw),
+        "ms",
+        Limit::None,
+    );
+    let added = each(&ours) - each(&raw);
+    figure("  added by a launch", added, "ms", Limit::AtMost(1.0));
+    figure("calls of the engine", calls as f64, "", Limit::AtMost(4.0));
+    Ok(())
+}
+
+#[derive(Debug, Default)]
+struct Spent {
+    took: Vec<Duration>,
+    cpu: Duration,
+}
+
+/// What marks the containers that were made without the platform.
+const MARK: &str = "np-bench-raw";
+
+async fn create_and_start(docker: &Docker) -> Duration {
+    let began = Instant::now();
+    let body = ContainerCreateBody {
+        image: Some(IMAGE.to_owned()),
+        labels: Some([(MARK.to_owned(), String::new())].into()),
+        ..ContainerCreateBody::default()
+    };
+    let made = docker.create_container(None::<CreateContainerOptions>, body);
+    let id = made.await.expect("the engine has the demo image").id;
+    let started = docker.start_container(&id, None).await;
+    started.expect("the demo image can be started");
+    began.elapsed()
+}
+
+async fn remove_raw(docker: &Docker) {
+    let filters = [("label", vec![MARK])].into();
+    let options = bollard::query_parameters::ListContainersOptionsBuilder::new()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let there = docker.list_containers(Some(options)).await;
+    for id in there
+        .expect("the engine lists")
+        .into_iter()
+        .filter_map(|c| c.id)
+    {
+        let options = RemoveContainerOptionsBuilder::new().force(true).build();
+        let removed = docker.remove_container(&id, Some(options)).await;
+        removed.expect("what was made can be removed");
+    }
+}
+
+/// A platform whose loops run.
+#[derive(Debug)]
+struct Serving {
+    platform: Platform,
+    store: Arc<dyn Store>,
+    end: tokio::sync::oneshot::Sender<()>,
+    loops: tokio::task::JoinHandle<()>,
+}
+
+impl Serving {
+    async fn new(folder: &Folder, host: &str) -> Result<Self> {
+        let store: Arc<dyn Store> = Arc::new(SqlStore::open(&folder.url()).await?);
+        let config = Config {
+            host: Some(host.to_owned()),
+            ..Config::new(store.installation().await?)
+        };
+        let platform = Platform::builder()
+            .store(store.clone())
+            .orchestrator(DockerOrchestrator::connect(config).await?)
+            .build()
+            .await?;
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let driven = platform.clone();
+        let loops = tokio::spawn(async move { driven.run(async { drop(ended.await) }).await });
+        Ok(Self {
+            platform,
+            store,
+            end,
+            loops,
+        })
+    }
+
+    /// Launches, and waits until the container is recorded as started.
+    async fn launch(&self) -> Result<(PodId, Duration)> {
+        let mut hints = self.store.changed().await?;
+        let began = Instant::now();
+        let launch = Launch::image(IMAGE).gpu("cpu");
+        let id = self.platform.launch(&Identity::local(), &launch).await?.id;
+        loop {
+            let pod = self.store.pod(id).await?;
+            let run = pod.and_then(|pod| pod.run);
+            if run.is_some_and(|run| run.started_at.is_some()) {
+                return Ok((id, began.elapsed()));
+            }
+            hints.next().await;
+        }
+    }
+
+    /// Deletes these pods, and waits until nothing of them is left.
+    async fn delete(&self, pods: &[PodId]) -> Result<()> {
+        let mut hints = self.store.changed().await?;
+        for id in pods {
+            self.platform.delete(&Identity::local(), *id).await?;
+        }
+        for id in pods {
+            while self
+                .store
+                .pod(*id)
+                .await?
+                .is_some_and(|pod| !pod.is_tombstone())
+            {
+                hints.next().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(self) {
+        let _ = self.end.send(());
+        let _ = self.loops.await;
+    }
+}
