@@ -3,6 +3,7 @@
 use super::*;
 use crate::fixture::{NOW, at, launched, opened, running};
 use crate::id::{DeviceId, Entropy, RunKey};
+use crate::pod::Proto;
 use crate::{life, wish};
 
 fn looked(secs: u64) -> Looked {
@@ -348,4 +349,57 @@ fn a_late_record_cannot_open_the_volume_of_a_deleted_pod() {
     life::record(&mut pod, started, Some("v".to_owned()), at(2));
     let volume = pod.volume.unwrap();
     assert!(volume.closed && volume.counting_since.is_none());
+}
+
+#[test]
+fn the_cause_of_an_end_is_what_a_user_reads() {
+    for (cause, reason) in [
+        (ExitCause::Ended, Reason::Exited),
+        (ExitCause::OutOfMemory, Reason::OomKilled),
+        (ExitCause::EngineRestart, Reason::EngineRestart),
+        (ExitCause::NodeLost, Reason::NodeLost),
+    ] {
+        let state = State::Exited {
+            started_at: Some(Time::from_micros(100)),
+            finished_at: Some(Time::from_micros(200)),
+            code: Some(0),
+            cause,
+        };
+        assert_eq!(closes(step(&running(), Some(state), 9)).0, reason);
+    }
+}
+
+/// A started run with one port, seen `secs` after its start, which is ready or not.
+fn port_seen(ready_before: bool, ready: bool, secs: u64) -> Step {
+    let endpoint = |ready| Endpoint {
+        container: 8080,
+        proto: Proto::Http,
+        host: "localhost".to_owned(),
+        port: 20_000,
+        tls: false,
+        ready,
+    };
+    let mut pod = running();
+    let run = pod.run.as_mut().unwrap();
+    run.endpoints = vec![endpoint(ready_before)];
+    run.ready_at = ready_before.then_some(at(2));
+    let state = State::Running {
+        started_at: Time::from_micros(100),
+        endpoints: vec![endpoint(ready)],
+    };
+    step(&pod, Some(state), 1 + secs)
+}
+
+#[test]
+fn a_run_is_ready_once_its_ports_have_answered_or_for_long_have_not() {
+    let told = |step| match step {
+        Step::Refresh { endpoints, ready } => (endpoints[0].ready, ready),
+        other => panic!("{other:?} tells nothing"),
+    };
+    assert_eq!(told(port_seen(false, true, 3)), (true, true));
+    assert_eq!(told(port_seen(false, false, 20)), (false, true));
+    assert!(matches!(port_seen(false, false, 19), Step::Wait(Some(_))));
+    // Ready once is ready for good, though the port may be quiet now.
+    assert_eq!(told(port_seen(true, false, 3)), (false, true));
+    assert_eq!(port_seen(true, true, 3), Step::Wait(None));
 }
