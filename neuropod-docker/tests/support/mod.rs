@@ -33,3 +33,14 @@ pub fn unique(what: &str) -> String {
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{what}-{}-{n}", std::process::id())
 }
+
+/// Whether there is an engine. Without one that is said, and in CI it is a failure.
+pub fn engine_is_there() -> bool {
+    let there = engine().is_some();
+    let must_be_there = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(there || !must_be_there, "{NO_ENGINE}");
+    if !there {
+        println!("not run: {NO_ENGINE}");
+    }
+    there
+}
