@@ -1,9 +1,10 @@
-//! Stands between the backend and the engine, and can be cut.
+//! Stands between the backend and the engine: counts the calls, and can be cut.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -15,6 +16,7 @@ use super::unique;
 pub struct Proxy {
     path: PathBuf,
     cut: Arc<watch::Sender<bool>>,
+    calls: Arc<AtomicUsize>,
     task: AbortHandle,
 }
 
@@ -25,19 +27,38 @@ impl Proxy {
         let path = std::env::temp_dir().join(unique("neuropod-proxy"));
         let listener = UnixListener::bind(&path).expect("a socket of our own");
         let cut = Arc::new(watch::Sender::new(false));
-        let sender = cut.clone();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let (sender, count) = (cut.clone(), Arc::clone(&calls));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, engine.clone(), sender.subscribe()));
+                let carry = carry(client, engine.clone(), count.clone());
+                let mut cut = sender.subscribe();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        biased;
+                        _ = cut.wait_for(|cut| *cut) => {}
+                        _ = carry => {}
+                    }
+                });
             }
         });
         let task = task.abort_handle();
-        Self { path, cut, task }
+        Self {
+            path,
+            cut,
+            calls,
+            task,
+        }
     }
 
     /// What stands for the engine.
     pub fn host(&self) -> String {
         format!("unix://{}", self.path.display())
+    }
+
+    /// How many calls were made so far.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Breaks every connection and takes no new one, or takes them again.
@@ -46,16 +67,34 @@ impl Proxy {
     }
 }
 
-async fn carry(mut client: UnixStream, engine: String, mut cut: watch::Receiver<bool>) {
-    let whole = async {
-        let mut engine = UnixStream::connect(engine).await?;
-        copy_bidirectional(&mut client, &mut engine).await
+async fn carry(
+    mut client: UnixStream,
+    engine: String,
+    calls: Arc<AtomicUsize>,
+) -> std::io::Result<()> {
+    let mut engine = UnixStream::connect(engine).await?;
+    let (mut from_engine, mut to_engine) = engine.split();
+    let (mut from_client, mut to_client) = client.split();
+    let ask = async {
+        let mut bytes = vec![0; 64 << 10];
+        loop {
+            let n = from_client.read(&mut bytes).await?;
+            if n == 0 {
+                return to_engine.shutdown().await;
+            }
+            // A client writes the head of a request at once.
+            let heads = bytes[..n]
+                .windows(" HTTP/1.1\r\n".len())
+                .filter(|w| w == b" HTTP/1.1\r\n");
+            calls.fetch_add(heads.count(), Ordering::Relaxed);
+            to_engine.write_all(&bytes[..n]).await?;
+        }
     };
-    tokio::select! {
-        biased;
-        _ = cut.wait_for(|cut| *cut) => {}
-        _ = whole => {}
-    }
+    let answer = async {
+        copy(&mut from_engine, &mut to_client).await?;
+        to_client.shutdown().await
+    };
+    tokio::try_join!(ask, answer).map(drop)
 }
 
 impl Drop for Proxy {
