@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod billing;
+mod claimed;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod decide;

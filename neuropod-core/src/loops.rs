@@ -1,14 +1,17 @@
 //! The loops: claim work and run its passes, turn the backend's hints into work. Level-triggered and safe on every
 //! replica, so whatever is cut off comes again.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use crate::claimed::Claimed;
 use crate::error::Result;
 use crate::platform::Core;
 use crate::store::{Changes, Claim, Wake, Work, WorkKey};
@@ -31,16 +34,16 @@ pub(crate) async fn start(core: &Core) -> Result<()> {
 }
 
 /// One piece of work.
-async fn work(core: &Core, work: Work) {
-    let result = match &work.key {
-        WorkKey::Pod(id) => reconcile::pass(core, *id, &work).await,
-        WorkKey::Queue(product) => queue::pass(core, product, &work).await,
-        WorkKey::Sweep(_) => sweep::pass(core, &work).await,
-        WorkKey::Account(account) => posting::pass(core, account, &work).await,
+async fn work(core: &Core, work: &Claimed) {
+    let result = match work.key() {
+        WorkKey::Pod(id) => reconcile::pass(core, *id, work).await,
+        WorkKey::Queue(product) => queue::pass(core, product, work).await,
+        WorkKey::Sweep(_) => sweep::pass(core, work).await,
+        WorkKey::Account(account) => posting::pass(core, account, work).await,
     };
     if let Err(error) = result {
         // The lease runs out, and somebody takes it up again.
-        warn!(key = %work.key, %error, "work was not finished");
+        warn!(key = %work.key(), %error, "work was not finished");
     }
 }
 
@@ -59,6 +62,7 @@ async fn claim(core: &Core, limit: usize) -> Result<Vec<Work>> {
 pub(crate) async fn run(core: &Core, shutdown: impl Future<Output = ()> + Send) {
     let mut shutdown = pin!(shutdown);
     let mut passes = JoinSet::new();
+    let mut under_way: HashMap<WorkKey, Weak<Claimed>> = HashMap::new();
     let mut watch = JoinSet::new();
     watch.spawn(watch_backend(core.clone()));
     let mut hints = core.store.changed().await.ok();
@@ -70,9 +74,16 @@ pub(crate) async fn run(core: &Core, shutdown: impl Future<Output = ()> + Send) 
             claim(core, room).await.unwrap_or_default()
         };
         let more = claimed.len() == room;
+        under_way.retain(|_, pass| pass.strong_count() > 0);
         for piece in claimed {
+            let pass = under_way.get(&piece.key).and_then(Weak::upgrade);
+            if pass.is_some_and(|pass| pass.renew(&piece)) {
+                continue;
+            }
+            let pass = Arc::new(Claimed::new(piece));
+            under_way.insert(pass.key().clone(), Arc::downgrade(&pass));
             let core = core.clone();
-            passes.spawn(async move { work(&core, piece).await });
+            passes.spawn(async move { work(&core, &pass).await });
         }
         let hint = async {
             match &mut hints {
@@ -105,8 +116,8 @@ pub(crate) async fn run_until_idle(core: &Core) -> Result<()> {
         if claimed.is_empty() {
             return Ok(());
         }
-        let passes = claimed.into_iter().map(|piece| work(core, piece));
-        futures::future::join_all(passes).await;
+        let claimed: Vec<_> = claimed.into_iter().map(Claimed::new).collect();
+        futures::future::join_all(claimed.iter().map(|piece| work(core, piece))).await;
     }
 }
 

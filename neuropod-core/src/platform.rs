@@ -72,7 +72,8 @@ pub struct Settings {
     pub port_range: (u16, u16),
     /// How many passes run at the same time on this replica.
     pub workers: usize,
-    /// How long a piece of work is leased; longer than a pass takes.
+    /// How long a piece of work is leased, so how long it rests when a replica is killed. A pass that takes longer
+    /// renews its lease.
     pub lease: Duration,
     /// How often work is looked for when no hint comes.
     pub look_every: Duration,
@@ -83,7 +84,7 @@ impl Default for Settings {
         Self {
             port_range: (20_000, 29_999),
             workers: 32,
-            lease: Duration::from_secs(60),
+            lease: Duration::from_secs(5),
             look_every: Duration::from_millis(500),
         }
     }

@@ -7,11 +7,12 @@ use jiff::civil::Date;
 use jiff::tz::Offset;
 
 use crate::billing::Reading;
+use crate::claimed::Claimed;
 use crate::error::Result;
 use crate::funds;
 use crate::id::AccountId;
 use crate::platform::Core;
-use crate::store::{Changes, Finish, Meter, PodFilter, StoreExt, Wake, Work, WorkKey};
+use crate::store::{Changes, Meter, PodFilter, StoreExt, Wake, WorkKey};
 use crate::time::Time;
 
 const UTC: Offset = Offset::UTC;
@@ -27,7 +28,7 @@ pub(crate) fn wake(account: &AccountId, now: Time) -> Wake {
 }
 
 /// Posts the open meters of an account as they were when the last month ended.
-pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Work) -> Result<()> {
+pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Claimed) -> Result<()> {
     let now = core.clock.now();
     let (ended, next) = month(now);
     let pods = core
@@ -72,10 +73,7 @@ pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Work) -> Resul
         now,
         touch: core.lockable(account).into_iter().collect(),
         meters: core.billing.settle(&readings).await?,
-        finish: Some(Finish {
-            work: work.clone(),
-            next,
-        }),
+        finish: Some(work.finish(next, now)),
         ..Changes::default()
     };
     core.commit(changes).await

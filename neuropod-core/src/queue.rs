@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::claimed::Claimed;
 use crate::error::{ErrorKind, Result};
 use crate::id::{DeviceId, GpuId};
 use crate::life;
@@ -12,9 +13,7 @@ use crate::pod::{Pod, PortLease};
 use crate::pricing::GpuEntry;
 use crate::reconcile::commit;
 use crate::rule::{Rule, broken};
-use crate::store::{
-    Changes, Condition, Lease, LeaseChange, PodFilter, PodQuery, Wake, Work, WorkKey,
-};
+use crate::store::{Changes, Condition, Lease, LeaseChange, PodFilter, PodQuery, Wake, WorkKey};
 use crate::time::Time;
 
 /// A host port that somebody else had is not tried again for so long.
@@ -120,7 +119,7 @@ pub(crate) async fn serve(core: &Core, product: &GpuId) -> Result<()> {
 }
 
 /// Serves the queue of `work`, and finishes it.
-pub(crate) async fn pass(core: &Core, product: &GpuId, work: &Work) -> Result<()> {
+pub(crate) async fn pass(core: &Core, product: &GpuId, work: &Claimed) -> Result<()> {
     let next = match serve(core, product).await {
         Ok(()) => None,
         // Somebody changed one of the pods, or the backend did not answer: again, soon.

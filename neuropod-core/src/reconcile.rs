@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 
+use crate::claimed::Claimed;
 use crate::decide::{self, End, Looked, Started, Step, decide};
 use crate::error::{Error, ErrorKind, Result, RetryCause};
 use crate::event::EventKind;
@@ -17,7 +18,7 @@ use crate::platform::Core;
 use crate::pod::{Desired, Pod};
 use crate::queue;
 use crate::rule::{Rule, broken};
-use crate::store::{Changes, Condition, Finish, LeaseChange, Meter, Wake, Work, WorkKey};
+use crate::store::{Changes, Condition, LeaseChange, Meter, Wake, WorkKey};
 use crate::time::Time;
 use crate::{billing, log, posting, sweep, wish};
 
@@ -39,7 +40,7 @@ enum Next {
 }
 
 /// One pass over the pod of `work`.
-pub(crate) async fn pass(core: &Core, id: PodId, work: &Work) -> Result<()> {
+pub(crate) async fn pass(core: &Core, id: PodId, work: &Claimed) -> Result<()> {
     let mut outcome = Next::Done(None);
     let mut present = false;
     for _ in 0..STEPS {
@@ -68,11 +69,8 @@ pub(crate) async fn pass(core: &Core, id: PodId, work: &Work) -> Result<()> {
 }
 
 /// Finishes `work`; a lease that somebody else has by now is theirs to finish.
-pub(crate) async fn finish(core: &Core, work: &Work, next: Option<Time>) -> Result<()> {
-    let finish = Some(Finish {
-        work: work.clone(),
-        next,
-    });
+pub(crate) async fn finish(core: &Core, work: &Claimed, next: Option<Time>) -> Result<()> {
+    let finish = Some(work.finish(next, core.clock.now()));
     let changes = Changes {
         finish,
         ..Changes::default()
@@ -84,7 +82,7 @@ pub(crate) async fn finish(core: &Core, work: &Work, next: Option<Time>) -> Resu
 }
 
 /// One step. `present` tells whether an earlier step of this pass has brought the container about already.
-async fn step(core: &Core, id: PodId, work: &Work, present: &mut bool) -> Result<Next> {
+async fn step(core: &Core, id: PodId, work: &Claimed, present: &mut bool) -> Result<Next> {
     // Read before the row: whatever list this vouches for has left its marks on the row.
     let swept = sweep::last(core).await?;
     let Some(pod) = core.store.pod(id).await? else {
@@ -210,7 +208,7 @@ async fn free(core: &Core, pod: Pod) -> Result<Next> {
     Ok(Next::Again)
 }
 
-async fn purge(core: &Core, pod: Pod, work: &Work) -> Result<Next> {
+async fn purge(core: &Core, pod: Pod, work: &Claimed) -> Result<Next> {
     if !broken(Rule::RowOutlivesContainer) {
         core.orchestrator.purge(pod.id).await?;
     }
@@ -287,7 +285,7 @@ async fn record(
     started: Started,
     volume: Option<String>,
     looked: Looked,
-    work: &Work,
+    work: &Claimed,
 ) -> Result<Next> {
     let mut after = pod.clone();
     let all_ready = started.endpoints.iter().all(|e| e.ready);
@@ -393,13 +391,10 @@ async fn commit_last(
     before: &Pod,
     after: Pod,
     mut changes: Changes,
-    work: &Work,
+    work: &Claimed,
     next: Option<Time>,
 ) -> Result<Next> {
-    changes.finish = Some(Finish {
-        work: work.clone(),
-        next,
-    });
+    changes.finish = Some(work.finish(next, core.clock.now()));
     commit(core, before, after, changes).await?;
     Ok(Next::Finished)
 }

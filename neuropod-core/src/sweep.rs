@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use tracing::warn;
 
+use crate::claimed::Claimed;
 use crate::decide::{Swept, last_seen};
 use crate::error::{ErrorKind, Result};
 use crate::event::{EventKind, NewEvent};
@@ -15,9 +16,7 @@ use crate::id::{PodId, RunId};
 use crate::orchestrator::{Found, State};
 use crate::platform::Core;
 use crate::pod::Pod;
-use crate::store::{
-    Changes, DocChange, Document, Finish, PodFilter, StoreExt, Wake, Work, WorkKey,
-};
+use crate::store::{Changes, DocChange, Document, PodFilter, StoreExt, Wake, WorkKey};
 use crate::time::Time;
 
 const KIND: &str = "sweep";
@@ -42,7 +41,7 @@ async fn document(core: &Core) -> Result<Option<Document>> {
 }
 
 /// One sweep, and the work of it finished in its one commit.
-pub(crate) async fn pass(core: &Core, work: &Work) -> Result<()> {
+pub(crate) async fn pass(core: &Core, work: &Claimed) -> Result<()> {
     match sweep(core, work).await {
         Ok(()) => Ok(()),
         Err(e) => {
@@ -54,7 +53,7 @@ pub(crate) async fn pass(core: &Core, work: &Work) -> Result<()> {
     }
 }
 
-async fn sweep(core: &Core, work: &Work) -> Result<()> {
+async fn sweep(core: &Core, work: &Claimed) -> Result<()> {
     let document = document(core).await?;
     let before: Swept = document
         .as_ref()
@@ -87,10 +86,8 @@ async fn sweep(core: &Core, work: &Work) -> Result<()> {
         expires_at: None,
         version: document.map_or(0, |d| d.version),
     }));
-    changes.finish = Some(Finish {
-        work: work.clone(),
-        next: Some(core.clock.now() + EVERY),
-    });
+    let now = core.clock.now();
+    changes.finish = Some(work.finish(Some(now + EVERY), now));
     core.commit(changes).await
 }
 

@@ -84,7 +84,7 @@ impl Faults {
 
 fn thrown(dice: &Dice, outlast_leases: bool) -> Fault {
     Fault {
-        before: if outlast_leases && dice.one_in(100) {
+        before: if outlast_leases && dice.one_in(40) {
             LEASE + dice.delay() * 3
         } else {
             dice.delay()
