@@ -70,7 +70,6 @@ pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Claimed) -> Re
     }
     let next = (!readings.is_empty()).then(|| next + MARGIN);
     let changes = Changes {
-        now,
         touch: core.lockable(account).into_iter().collect(),
         meters: core.billing.settle(&readings).await?,
         finish: Some(work.finish(next, now)),

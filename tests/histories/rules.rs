@@ -27,8 +27,6 @@ macro_rules! each_rule_is_missed {
     )* };
 }
 
-// Not among them: `RemoveByRun`. One history in a thousand missed it for a while, then none in 20,000; the case
-// `remove_takes_that_run_only` of the conformance suite keeps it meanwhile.
 each_rule_is_missed! {
     charges_are_set: ChargesAreSet,
     the_run_is_written_before_the_container: RunBeforeContainer,
@@ -49,4 +47,5 @@ each_rule_is_missed! {
     an_unobserved_end_is_last_seen: UnobservedEndIsLastSeen,
     unknown_is_not_nothing: UnknownIsNotNothing,
     a_stray_is_judged_on_a_fresh_row: StrayOnFreshRow,
+    containers_are_removed_by_run: RemoveByRun,
 }

@@ -174,9 +174,10 @@ async fn a_followed_log_breaks_when_the_engine_goes_away() {
     let engine = engine();
     let workload = workload(1, 1);
     engine.ensure(&workload, &Fence::open()).await.unwrap();
-    let query = crate::orchestrator::LogQuery {
+    use crate::orchestrator::LogQuery;
+    let query = LogQuery {
         follow: true,
-        ..crate::orchestrator::LogQuery::default()
+        ..LogQuery::default()
     };
     let mut log = engine.logs(workload.run, &query).await.unwrap();
     let (line, ()) = tokio::join!(log.next(), async { engine.unreachable(true) });
