@@ -1,5 +1,5 @@
 //! Work that a pass of this replica holds. A lease is short, so that what a killed replica held is soon taken up; one that
-//! runs out while its pass goes on is claimed again by the same replica, and that renews it.
+//! runs out while its pass goes on is claimed again, by the same replica if it is first, and that renews it.
 
 use std::sync::{Mutex, MutexGuard};
 

@@ -73,7 +73,8 @@ pub struct Settings {
     /// How many passes run at the same time on this replica.
     pub workers: usize,
     /// How long a piece of work is leased, so how long it rests when a replica is killed. A pass that takes longer
-    /// renews its lease.
+    /// renews it with the replica's next claim, unless another replica is first or all workers are busy; two passes
+    /// over one pod are harmless, but cost calls.
     pub lease: Duration,
     /// How often work is looked for when no hint comes.
     pub look_every: Duration,
