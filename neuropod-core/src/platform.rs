@@ -39,7 +39,7 @@ use seed::{CURRENT, PRICES};
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Platform(Core);
+pub struct Platform(pub(crate) Core);
 
 /// What the verbs and the loops share.
 #[derive(Debug, Clone)]

@@ -1,0 +1,135 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::fixture::{launched, opened, running};
+use crate::id::{PodId, RunKey};
+use crate::memory::MemoryStore;
+use crate::orchestrator::{ExitCause, Instance};
+use crate::pod::Pod;
+use crate::store::Claim;
+use crate::{Platform, Store};
+
+fn alive(pods: &[Pod]) -> Alive {
+    Alive(pods.iter().map(|pod| (pod.id, open_run(pod))).collect())
+}
+
+fn open_run(pod: &Pod) -> Option<OpenRun> {
+    pod.run.as_ref().map(OpenRun::of)
+}
+
+fn container(pod: &Pod, state: State) -> Found {
+    let run = pod.run.as_ref().unwrap();
+    Found {
+        pod: pod.id,
+        instance: Some(Instance {
+            run: pod.run_id(run),
+            generation: run.generation,
+            state,
+        }),
+    }
+}
+
+fn started_at(micros: i64) -> State {
+    State::Running {
+        started_at: Time::from_micros(micros),
+        endpoints: Vec::new(),
+    }
+}
+
+fn exited() -> State {
+    State::Exited {
+        started_at: Some(Time::from_micros(100)),
+        finished_at: None,
+        code: None,
+        cause: ExitCause::Ended,
+    }
+}
+
+#[test]
+fn a_recorded_run_agrees_with_a_list_that_shows_it_as_it_started() {
+    let pod = running();
+    let agrees = |shown: Option<State>| {
+        let mut alive = alive(std::slice::from_ref(&pod));
+        if let Some(state) = shown {
+            assert!(!alive.is_strange(&container(&pod, state)));
+        }
+        alive.0[&pod.id].as_ref().unwrap().agrees
+    };
+    assert!(agrees(Some(started_at(100))));
+    assert!(!agrees(Some(started_at(101))));
+    assert!(!agrees(Some(exited())));
+    assert!(!agrees(None));
+}
+
+#[test]
+fn a_run_that_is_not_recorded_agrees_until_a_list_shows_it_started() {
+    let pod = opened();
+    let mut alive = alive(std::slice::from_ref(&pod));
+    let agrees = |alive: &Alive| alive.0[&pod.id].as_ref().unwrap().agrees;
+    assert!(agrees(&alive));
+    alive.is_strange(&container(&pod, exited()));
+    assert!(agrees(&alive));
+    alive.is_strange(&container(&pod, started_at(100)));
+    assert!(!agrees(&alive));
+}
+
+#[test]
+fn what_no_row_accounts_for_is_strange() {
+    let (pod, without_run) = (running(), launched());
+    let volume = Found {
+        pod: pod.id,
+        instance: None,
+    };
+    assert!(!alive(std::slice::from_ref(&without_run)).is_strange(&volume));
+    assert!(alive(&[]).is_strange(&volume));
+    assert!(alive(&[without_run]).is_strange(&container(&pod, started_at(100))));
+
+    let mut other = running();
+    other.run.as_mut().unwrap().key = RunKey::from_bytes([9; 8]);
+    assert!(alive(std::slice::from_ref(&pod)).is_strange(&container(&other, started_at(100))));
+    other.run = pod.run.clone();
+    other.run.as_mut().unwrap().n += 1;
+    assert!(alive(&[pod]).is_strange(&container(&other, started_at(100))));
+}
+
+#[test]
+fn the_more_pods_the_rarer_the_sweep() {
+    assert_eq!(every(0), Duration::from_secs(30));
+    assert_eq!(every(100_000), Duration::from_secs(240));
+}
+
+/// An engine that has lost everything, and more rows than one write or one page takes.
+#[tokio::test]
+async fn every_run_that_a_list_misses_is_marked_and_woken() {
+    let store = Arc::new(MemoryStore::new());
+    let pods = u64::try_from(2 * AT_ONCE + 1).unwrap();
+    for n in 0..pods {
+        let mut pod = running();
+        pod.id = PodId::from_bytes(n.to_be_bytes());
+        pod.version = 0;
+        let changes = Changes {
+            pods: vec![pod],
+            ..Changes::default()
+        };
+        store.commit(&changes).await.unwrap();
+    }
+    let platform = Platform::builder()
+        .store(store.clone())
+        .build()
+        .await
+        .unwrap();
+    crate::loops::start(&platform.0).await.unwrap();
+    let claim = |limit| Claim {
+        limit,
+        now: platform.0.clock.now(),
+        lease: Duration::from_secs(5),
+    };
+    let work = store.claim(&claim(1)).await.unwrap().remove(0);
+    pass(&platform.0, &Claimed::new(work)).await.unwrap();
+
+    let pods = store.all_pods(PodFilter::Alive).await.unwrap();
+    let missed = |pod: &Pod| pod.run.as_ref().unwrap().last_seen.is_some();
+    assert!(pods.iter().all(missed));
+    let woken = store.claim(&claim(u32::MAX)).await.unwrap();
+    assert_eq!(woken.len(), pods.len());
+}
