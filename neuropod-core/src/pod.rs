@@ -309,7 +309,7 @@ pub struct Endpoint {
 /// The pod's volume: outlives every run, until the pod is purged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
-    /// The volume's own identity on the backend (Docker: its creation time; Kubernetes: its uid).
+    /// The volume's own identity on the backend (Docker: the run that made it; Kubernetes: its uid).
     pub id: Option<String>,
     /// Its meter: who pays, per hour.
     pub payer: AccountId,

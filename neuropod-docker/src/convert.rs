@@ -60,15 +60,13 @@ pub(crate) fn names(run: RunId) -> [String; 2] {
     [name, other]
 }
 
-/// Whose a volume is, and its identity: when and by which run it was made, since the engine's times have whole
-/// seconds only.
+/// Whose a volume is, and its identity: the key of the run that made it. When it was made is no part of it, since
+/// Docker 20.10 tells instead when its root folder was changed last.
 pub(crate) fn volume(config: &Config, volume: &Volume) -> VolumeThere {
     if volume.labels.get(INSTANCE) != Some(&config.installation) {
         return VolumeThere::Foreign;
     }
-    let made_at = volume.created_at.as_deref().unwrap_or_default();
-    let made_by = volume.labels.get(MADE_BY).map_or("", String::as_str);
-    VolumeThere::Ours(format!("{made_at} {made_by}"))
+    VolumeThere::Ours(volume.labels.get(MADE_BY).cloned().unwrap_or_default())
 }
 
 pub(crate) fn pod_labels(config: &Config, pod: PodId) -> Labels {

@@ -158,7 +158,10 @@ fn script(program: Program) -> Option<&'static str> {
         }
         Program::PrintsToBoth => "echo out; sleep 0.1; echo err >&2",
         Program::PrintsProbe => "echo \"$PROBE\"",
-        Program::CountsStarts => "echo start >>/workspace/starts; wc -l </workspace/starts",
+        // Writes in another second than the volume was made in: an engine's times of volumes are no finer.
+        Program::CountsStarts => {
+            "sleep 1; echo start >>/workspace/starts; wc -l </workspace/starts"
+        }
         Program::Pulled | Program::Missing | Program::Denied => return None,
     })
 }

@@ -55,9 +55,9 @@ async fn what_was_written_to_a_volume_is_there_in_the_next_run(s: Arc<Subject>) 
     let mut w = s.with_volume(Program::CountsStarts)?;
     for starts in ["1", "2", "3"] {
         s.start(&w).await;
+        let id = s.volume(w.run.pod).await;
         assert_eq!(s.ended(w.run).await.code, Some(0));
         assert_eq!(s.log(w.run).await[0].text, starts);
-        let id = s.volume(w.run.pod).await;
         s.remove(w.run).await;
         w = with_id(&w, &id);
     }
