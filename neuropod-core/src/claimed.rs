@@ -17,7 +17,7 @@ struct Held {
     work: Work,
     /// It was woken between two claims, so its pass may have missed something.
     woken: bool,
-    /// Its end is being written: a claim from now on is new work.
+    /// Its end is being written, or was: a claim from now on is new work.
     ending: bool,
 }
 
@@ -60,6 +60,11 @@ impl Claimed {
             work: held.work.clone(),
             next: if held.woken { Some(now) } else { next },
         }
+    }
+
+    /// Goes on: its end was refused, and nothing happened.
+    pub(crate) fn resume(&self) {
+        self.held().ending = false;
     }
 }
 

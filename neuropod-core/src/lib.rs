@@ -36,6 +36,8 @@ pub mod rule;
 #[cfg(not(feature = "testing"))]
 #[allow(dead_code, unreachable_pub)] // switches that only test builds can turn
 mod rule;
+#[cfg(all(test, feature = "testing"))]
+mod scene;
 pub mod store;
 mod sweep;
 pub mod template;

@@ -68,6 +68,8 @@ pub(crate) async fn run(core: &Core, shutdown: impl Future<Output = ()> + Send) 
     let mut hints = core.store.changed().await.ok();
     loop {
         let room = core.settings.workers.saturating_sub(passes.len());
+        // With no room nothing is claimed, so no lease renewed either: another replica may begin a second pass over the
+        // same key. There are never more of them than replicas, and only the newest can finish the work.
         let claimed = if room == 0 {
             Vec::new()
         } else {
@@ -111,14 +113,16 @@ pub(crate) async fn run(core: &Core, shutdown: impl Future<Output = ()> + Send) 
 
 /// Until nothing is due now.
 pub(crate) async fn run_until_idle(core: &Core) -> Result<()> {
-    loop {
-        let claimed = claim(core, core.settings.workers).await?;
-        if claimed.is_empty() {
-            return Ok(());
-        }
-        let claimed: Vec<_> = claimed.into_iter().map(Claimed::new).collect();
-        futures::future::join_all(claimed.iter().map(|piece| work(core, piece))).await;
-    }
+    while round(core).await? {}
+    Ok(())
+}
+
+/// One pass over each piece of work that is due now. Answers whether there was any.
+pub(crate) async fn round(core: &Core) -> Result<bool> {
+    let claimed = claim(core, core.settings.workers).await?;
+    let claimed: Vec<_> = claimed.into_iter().map(Claimed::new).collect();
+    futures::future::join_all(claimed.iter().map(|piece| work(core, piece))).await;
+    Ok(!claimed.is_empty())
 }
 
 /// Turns the backend's hints into work, for ever. A watch that ends or fails is opened again; what it missed

@@ -41,31 +41,21 @@ enum Next {
 
 /// One pass over the pod of `work`.
 pub(crate) async fn pass(core: &Core, id: PodId, work: &Claimed) -> Result<()> {
-    let mut outcome = Next::Done(None);
     let mut present = false;
     for _ in 0..STEPS {
-        outcome = match step(core, id, work, &mut present).await {
-            Ok(Next::Again) => {
-                outcome = Next::Done(Some(core.clock.now()));
-                continue;
-            }
-            Ok(over) => over,
+        match step(core, id, work, &mut present).await {
+            Ok(Next::Again) => {}
+            Ok(Next::Done(next)) => return finish(core, work, next).await,
+            Ok(Next::Finished) => return Ok(()),
             // Somebody else changed the row: what they wrote is read at the next step.
-            Err(e) if *e.kind() == ErrorKind::Conflict => {
-                outcome = Next::Done(Some(core.clock.now() + LOOK_AGAIN));
-                continue;
-            }
+            Err(e) if *e.kind() == ErrorKind::Conflict => work.resume(),
             Err(e) => {
                 warn!(pod = %id, error = %e, "pass cut short");
-                Next::Done(Some(core.clock.now() + UNREACHABLE_AGAIN))
+                return finish(core, work, Some(core.clock.now() + UNREACHABLE_AGAIN)).await;
             }
-        };
-        break;
+        }
     }
-    match outcome {
-        Next::Again | Next::Finished => Ok(()),
-        Next::Done(next) => finish(core, work, next).await,
-    }
+    finish(core, work, Some(core.clock.now())).await
 }
 
 /// Finishes `work`; a lease that somebody else has by now is theirs to finish.
@@ -433,3 +423,6 @@ pub(crate) fn refused_verb(error: Error) -> Error {
         Condition::NobodyQueued { .. } | Condition::LeaseFree { .. } => error,
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

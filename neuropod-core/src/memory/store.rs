@@ -81,6 +81,12 @@ impl MemoryStore {
         }
     }
 
+    /// When each piece of work can be claimed, the soonest first.
+    #[cfg(test)]
+    pub(crate) fn ready(&self) -> Vec<(Time, WorkKey)> {
+        self.rows().ready.iter().cloned().collect()
+    }
+
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().expect("no panic while held")
     }

@@ -1,0 +1,293 @@
+//! Passes over one pod: what they do about what comes in between, and when they look again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::auth::Identity;
+use crate::fault::Fault;
+use crate::id::{DeviceId, RunKey};
+use crate::orchestrator::{Fence, Workload};
+use crate::pod::Reason;
+use crate::scene::{Scene, change};
+use crate::store::EventQuery;
+use crate::{Launch, Orchestrator, Store};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn there() -> Launch {
+    Launch::image("there")
+}
+
+fn on_a_device() -> Launch {
+    there().gpu("rtx-4050")
+}
+
+/// Makes a container like that of `pod` behind the platform's back, for a run that no row knows.
+async fn made_by_hand(scene: &Scene, pod: &Pod, of: PodId, devices: Vec<DeviceId>) {
+    let like = scene.core().workload(pod, pod.run.as_ref().unwrap()).await;
+    let workload = Workload {
+        run: RunId {
+            pod: of,
+            n: 9,
+            key: RunKey::from_bytes([9; 8]),
+        },
+        volume: None,
+        devices,
+        ..like.unwrap()
+    };
+    let made = scene.engine.ensure(&workload, &Fence::open()).await;
+    assert_eq!(made.unwrap(), Ensured::Present);
+}
+
+fn containers(scene: &Scene) -> Vec<RunId> {
+    let inventory = scene.engine.inventory();
+    inventory
+        .containers
+        .iter()
+        .map(|c| c.instance.run)
+        .collect()
+}
+
+/// The kinds of all events so far, in order.
+async fn events(scene: &Scene) -> Vec<EventKind> {
+    let all = EventQuery {
+        after: None,
+        limit: 1000,
+    };
+    let page = scene.store.events(&all).await.unwrap();
+    page.events.iter().map(|e| e.event.kind).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_somebody_changed_is_read_again_in_the_same_pass() {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    let store = scene.store.clone();
+    let mut looks = 0;
+    scene.plan(move |call| {
+        looks += u32::from(call == "observe");
+        // What this look shows is to be recorded.
+        if call == "observe" && looks == 2 {
+            change(&store, id, |pod| pod.updated_at = pod.updated_at + SECOND);
+        }
+        Fault::default()
+    });
+    scene.round().await;
+    assert!(scene.pod(id).await.run.unwrap().started_at.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_goes_on_after_a_conflict_still_renews_its_lease() {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    let piece = scene.claim(&WorkKey::Pod(id)).await;
+    let work = Arc::new(Claimed::new(piece.clone()));
+    let renewed = Arc::new(AtomicU64::new(0));
+    let (store, held, count) = (scene.store.clone(), work.clone(), renewed.clone());
+    let mut looks = 0;
+    scene.plan(move |call| {
+        looks += u32::from(call == "observe");
+        if call == "observe" && looks == 2 {
+            change(&store, id, |pod| pod.updated_at = pod.updated_at + SECOND);
+        }
+        if call == "observe" && looks == 3 {
+            count.fetch_add(u64::from(held.renew(&piece)), Ordering::Relaxed);
+        }
+        Fault::default()
+    });
+    pass(scene.core(), id, &work).await.unwrap();
+    assert_eq!(renewed.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_never_wins_gives_others_their_turn_and_goes_on_at_once() {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    let store = scene.store.clone();
+    scene.plan(move |call| {
+        if call == "observe" {
+            change(&store, id, |pod| pod.updated_at = pod.updated_at + SECOND);
+        }
+        Fault::default()
+    });
+    scene.round().await;
+    assert!(scene.pod(id).await.run.unwrap().started_at.is_none());
+    assert_eq!(scene.due(&WorkKey::Pod(id)), Some(Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_does_not_answer_is_asked_again_in_three_seconds() {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    scene.plan(|call| Fault {
+        refuse: call == "ensure",
+        ..Fault::default()
+    });
+    scene.round().await;
+    assert_eq!(scene.due(&WorkKey::Pod(id)), Some(3 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_another_has_by_now_is_theirs_to_finish() {
+    let scene = Scene::new().await;
+    let key = WorkKey::Pod(scene.launch(there()).await);
+    let late = Claimed::new(scene.claim(&key).await);
+    tokio::time::advance(scene.core().settings.lease).await;
+    let work = Claimed::new(scene.claim(&key).await);
+    finish(scene.core(), &late, None).await.unwrap();
+    assert!(scene.due(&key).is_some(), "it goes on");
+
+    scene.plan(|_| Fault {
+        refuse: true,
+        ..Fault::default()
+    });
+    let unknown = finish(scene.core(), &work, None).await.unwrap_err();
+    assert_eq!(*unknown.kind(), ErrorKind::Unreachable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_without_a_run_before_needs_no_look_at_the_backend() {
+    let scene = Scene::new().await;
+    scene.launch(there()).await;
+    scene.calls();
+    scene.round().await;
+    let calls = scene.calls();
+    let first = |call| calls.iter().position(|c| *c == call).unwrap();
+    assert!(first("commit") < first("observe"), "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_gone_at_once_is_not_made_again_in_the_same_pass() {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    let engine = scene.engine.clone();
+    scene.plan(move |call| {
+        if call == "observe" {
+            engine.vanish_containers(id);
+        }
+        Fault::default()
+    });
+    scene.round().await;
+    assert_eq!(scene.engine.inventory().ran.len(), 1);
+    assert_eq!(scene.due(&WorkKey::Pod(id)), Some(SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_is_looked_at_once_more_and_then_when_its_ports_may_answer() {
+    let scene = Scene::new().await;
+    let ask = there().port(8080).stop_after(60 * SECOND);
+    let id = scene.launch(ask).await;
+    let key = WorkKey::Pod(id);
+    scene.round().await;
+    assert_eq!(scene.due(&key), Some(SECOND / 2));
+    assert_eq!(scene.pod(id).await.run.unwrap().ready_at, None);
+    for _ in 0..10 {
+        tokio::time::advance(SECOND / 2).await;
+        scene.round().await;
+    }
+    assert!(scene.pod(id).await.run.unwrap().ready_at.is_some());
+    assert_eq!(scene.due(&key), Some(55 * SECOND), "its deadline is next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_nobody_wishes_any_more_is_stopped_in_the_pass_that_records_it() {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    let store = scene.store.clone();
+    let mut looks = 0;
+    scene.plan(move |call| {
+        looks += u32::from(call == "observe");
+        if call == "observe" && looks == 2 {
+            change(&store, id, |pod| {
+                wish::stop(pod, Reason::User, crate::fixture::NOW);
+            });
+        }
+        Fault::default()
+    });
+    scene.round().await;
+    assert_eq!(scene.due(&WorkKey::Pod(id)), Some(SECOND));
+    tokio::time::advance(SECOND).await;
+    scene.round().await;
+    assert_eq!(containers(&scene), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_of_another_run_is_removed_and_the_open_one_is_left() {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    scene.round().await;
+    let pod = scene.pod(id).await;
+    made_by_hand(&scene, &pod, id, Vec::new()).await;
+    tokio::time::advance(SECOND).await;
+    scene.round().await;
+    let open = pod.run_id(pod.run.as_ref().unwrap());
+    assert_eq!(containers(&scene), [open]);
+
+    // By a row from before it was opened it looks like a stray.
+    let old = Pod {
+        run: None,
+        ..pod.clone()
+    };
+    remove_stray(scene.core(), &old, open).await.unwrap();
+    assert_eq!(containers(&scene), [open]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_who_frees_a_device_wakes_the_queue() {
+    let scene = Scene::new().await;
+    for (ask, wakes) in [(there(), false), (on_a_device(), true)] {
+        let gpu = ask.gpu.clone();
+        let id = scene.launch(ask).await;
+        scene.round().await;
+        scene.platform.stop(&Identity::local(), id).await.unwrap();
+        let queue = WorkKey::Queue(gpu);
+        assert_eq!(scene.due(&queue), None);
+        for _ in 0..2 {
+            scene.round().await;
+            tokio::time::advance(SECOND).await;
+        }
+        let pod = scene.pod(id).await;
+        assert_eq!((pod.run, pod.devices), (None, Vec::new()));
+        assert_eq!(scene.due(&queue).is_some(), wakes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_run_may_do_better_is_closed_and_tried_again() {
+    let scene = Scene::new().await;
+    let neighbour = scene.launch(there()).await;
+    scene.round().await;
+    let neighbour = scene.pod(neighbour).await;
+    let device = vec![DeviceId::from("GPU-1")];
+    made_by_hand(&scene, &neighbour, PodId::from_bytes([9; 8]), device).await;
+
+    let id = scene.launch(on_a_device()).await;
+    scene.round().await;
+    let pod = scene.pod(id).await;
+    assert_eq!(
+        (pod.run, pod.reason, pod.tries),
+        (None, Some(Reason::GpuAdmission), 1)
+    );
+    assert_eq!(scene.due(&WorkKey::Pod(id)), Some(5 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_tells_what_a_user_can_see_and_nothing_else() {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    let before = scene.pod(id).await;
+    let told = async |after: Pod| {
+        let heard = events(&scene).await.len();
+        let before = scene.pod(id).await;
+        commit(scene.core(), &before, after, Changes::default())
+            .await
+            .unwrap();
+        events(&scene).await[heard..].to_vec()
+    };
+    let tried = Pod { tries: 1, ..before };
+    assert_eq!(told(tried).await, []);
+    let mut told_so = scene.pod(id).await;
+    told_so.message = Some("It waits.".to_owned());
+    assert_eq!(told(told_so).await, [EventKind::PodUpdate]);
+}
