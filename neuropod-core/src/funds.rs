@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::id::PodId;
+use crate::id::{AccountId, PodId};
 use crate::money::{Money, price};
 use crate::pod::{Pod, Run, Volume};
 use crate::store::{Account, Meter, Posted};
@@ -31,21 +31,21 @@ pub fn volume_total(volume: &Volume, t: Time) -> Money {
     price(volume.rate, volume.elapsed(t))
 }
 
-/// The meters of a pod that `account` pays for, with their totals at `t`.
+/// The meters of a pod that `payer` pays for, with their totals at `t`.
 pub fn meters<'a>(
-    account: &'a Account,
+    payer: &'a AccountId,
     pod: &'a Pod,
     t: Time,
 ) -> impl Iterator<Item = (Meter, Money)> + 'a {
     let run = pod
         .run
         .as_ref()
-        .filter(|r| r.terms.payer == account.id)
+        .filter(|r| r.terms.payer == *payer)
         .map(|r| (Meter::Run(pod.id, r.n), run_total(r, t)));
     let volume = pod
         .volume
         .as_ref()
-        .filter(|v| v.payer == account.id)
+        .filter(|v| v.payer == *payer)
         .map(|v| (Meter::Volume(pod.id), volume_total(v, t)));
     run.into_iter().chain(volume)
 }
@@ -60,7 +60,7 @@ pub fn balance<'a>(
 ) -> Money {
     let unposted = pods
         .into_iter()
-        .flat_map(|pod| meters(account, pod, t))
+        .flat_map(|pod| meters(&account.id, pod, t))
         .map(|(meter, total)| match posted(meter) {
             Some(Posted { closed: true, .. }) => Money::ZERO,
             Some(Posted { total: before, .. }) => (total - before).at_least_zero(),

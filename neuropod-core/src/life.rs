@@ -59,36 +59,42 @@ pub fn open(
     });
 }
 
-/// Waits for devices. Answers whether it did not before.
-pub fn queue(pod: &mut Pod, now: Time) -> bool {
-    let new = pod.queued_at.is_none();
-    pod.queued_at.get_or_insert(now);
+/// Waits for devices from now on.
+pub fn queue(pod: &mut Pod, now: Time) {
+    pod.queued_at = Some(now);
     pod.reason = Some(Reason::NoCapacity);
-    new
 }
 
 /// More of the image is here: there is more time to start.
 pub fn progress(pod: &mut Pod, done: u64, now: Time) -> bool {
+    let wished = is_wished(pod);
     let Some(run) = pod.run.as_mut().filter(|r| done > r.pulled) else {
         return false;
     };
     run.pulled = done;
     run.start_by = (now + START_WITHIN).min(run.start_limit);
-    if run.generation == pod.generation && pod.desired == Desired::Running {
+    if wished {
         pod.reason = Some(Reason::Pulling);
     }
     true
 }
 
+/// Whether its open run is for what its owner wishes now, given up or not.
+fn is_wished(pod: &Pod) -> bool {
+    let generation = pod.run.as_ref().map(|run| run.generation);
+    pod.desired == Desired::Running && generation == Some(pod.generation)
+}
+
 /// Writes down a start, and with the first one the volume that it made.
 pub fn record(pod: &mut Pod, started: Started, volume: Option<String>, now: Time) {
+    let wished = is_wished(pod);
     let Some(run) = &mut pod.run else { return };
     run.started_at = Some(started.started_at);
     run.charged_from = Some(started.charged_from);
     run.endpoints = started.endpoints;
     run.recorded_at = Some(now);
     run.seen_first = Some(started.alive_at);
-    if pod.desired == Desired::Running && run.generation == pod.generation {
+    if wished {
         (pod.reason, pod.message) = (None, None);
     }
     let known = pod.volume.get_or_insert_with(|| Volume {
@@ -115,8 +121,8 @@ pub fn give_up(pod: &mut Pod, now: Time) {
 
 /// Closes the open run. The generation of the run has ended, unless another run may do better.
 pub fn close(pod: &mut Pod, end: &End, now: Time) {
+    let wished = is_wished(pod);
     let Some(run) = pod.run.take() else { return };
-    let current = pod.desired == Desired::Running && run.generation == pod.generation;
     pod.last_ended = run
         .started_at
         .map(|_| crate::id::RunId {
@@ -125,7 +131,7 @@ pub fn close(pod: &mut Pod, end: &End, now: Time) {
             key: run.key,
         })
         .or(pod.last_ended);
-    if end.retry.is_some() && current && pod.tries + 1 < MAX_TRIES {
+    if end.retry.is_some() && wished && pod.tries + 1 < MAX_TRIES {
         pod.retry_at = Some(now + RETRY_AFTER[pod.tries as usize]);
         pod.tries += 1;
     } else {
@@ -134,7 +140,7 @@ pub fn close(pod: &mut Pod, end: &End, now: Time) {
             pod.hold = None;
         }
     }
-    if current {
+    if wished {
         (pod.reason, pod.message, pod.exit_code) =
             (Some(end.reason), end.message.clone(), end.code);
     } else if end.code.is_some() {
@@ -152,3 +158,6 @@ pub fn free(pod: &mut Pod) -> Vec<DeviceId> {
     }
     std::mem::take(&mut pod.devices)
 }
+
+#[cfg(test)]
+mod tests;

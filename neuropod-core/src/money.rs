@@ -176,6 +176,17 @@ mod tests {
     }
 
     #[test]
+    fn at_the_edge_it_is_a_decimal_or_the_nearest_float() {
+        let money = Money::from_micros(-2_500_000);
+        assert_eq!(money.to_f64(), -2.5);
+        assert_eq!(format!("{money:?}"), "-2.5");
+        let json = serde_json::to_value(money).unwrap();
+        assert_eq!(json, "-2.5");
+        assert_eq!(serde_json::from_value::<Money>(json).unwrap(), money);
+        assert!(serde_json::from_value::<Money>("1e3".into()).is_err());
+    }
+
+    #[test]
     fn a_price_is_rounded_once() {
         let rate = Money::from_micros(2_500_000);
         assert_eq!(price(rate, Duration::from_secs(3600)), rate);

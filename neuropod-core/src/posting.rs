@@ -37,35 +37,19 @@ pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Claimed) -> Re
         .await?;
     let mut readings = Vec::new();
     for pod in &pods {
-        let reading = |meter, generation, total| Reading {
-            meter,
-            payer: account.clone(),
-            generation,
-            total,
-            last: false,
-            at: ended,
-        };
-        if let Some(run) = pod
-            .run
-            .as_ref()
-            .filter(|r| r.terms.payer == *account && r.charged_from.is_some())
-        {
-            readings.push(reading(
-                Meter::Run(pod.id, run.n),
-                run.generation,
-                funds::run_total(run, ended),
-            ));
-        }
-        if let Some(volume) = pod
-            .volume
-            .as_ref()
-            .filter(|v| v.payer == *account && !v.closed)
-        {
-            readings.push(reading(
-                Meter::Volume(pod.id),
-                pod.generation,
-                funds::volume_total(volume, ended),
-            ));
+        for (meter, total) in funds::meters(account, pod, ended) {
+            let generation = match (meter, &pod.run) {
+                (Meter::Run(..), Some(run)) => run.generation,
+                _ => pod.generation,
+            };
+            readings.push(Reading {
+                meter,
+                payer: account.clone(),
+                generation,
+                total,
+                last: false,
+                at: ended,
+            });
         }
     }
     let next = (!readings.is_empty()).then(|| next + MARGIN);
@@ -99,19 +83,4 @@ fn month(t: Time) -> (Time, Time) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn months_begin_at_midnight_in_utc() {
-        let t = |s: &str| s.parse::<Time>().unwrap();
-        assert_eq!(
-            month(t("2026-12-31T23:59:59.999999Z")),
-            (t("2026-12-01T00:00:00Z"), t("2027-01-01T00:00:00Z"))
-        );
-        assert_eq!(
-            month(t("2028-02-01T00:00:00Z")),
-            (t("2028-02-01T00:00:00Z"), t("2028-03-01T00:00:00Z"))
-        );
-    }
-}
+mod tests;

@@ -4,16 +4,18 @@
 use std::time::Duration;
 
 use crate::claimed::Claimed;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{DeviceId, GpuId};
 use crate::life;
 use crate::orchestrator::Capacity;
 use crate::platform::Core;
-use crate::pod::{Pod, PortLease};
+use crate::pod::{Pod, PortLease, PortSpec};
 use crate::pricing::GpuEntry;
 use crate::reconcile::commit;
 use crate::rule::{Rule, broken};
-use crate::store::{Changes, Condition, Lease, LeaseChange, PodFilter, PodQuery, Wake, WorkKey};
+use crate::store::{
+    Changes, Condition, Lease, LeaseChange, PodFilter, PodQuery, StoreExt, Wake, WorkKey,
+};
 use crate::time::Time;
 
 /// A host port that somebody else had is not tried again for so long.
@@ -153,7 +155,8 @@ async fn free_for(core: &Core, product: &GpuId, needed: u32) -> Result<Option<Ve
 async fn wait(core: &Core, pod: Pod, now: Time) -> Result<()> {
     let mut after = pod.clone();
     let mut changes = Changes::default();
-    if life::queue(&mut after, now) && !broken(Rule::QueueingWakesQueue) {
+    life::queue(&mut after, now);
+    if !broken(Rule::QueueingWakesQueue) {
         changes.wakes.push(Wake {
             key: WorkKey::Queue(pod.spec.gpu.clone()),
             at: now,
@@ -164,81 +167,80 @@ async fn wait(core: &Core, pod: Pod, now: Time) -> Result<()> {
 
 /// Writes down the next run, with its devices and the pod's host ports, before anything is made.
 async fn open(core: &Core, pod: &Pod, devices: Vec<DeviceId>, changes: Changes) -> Result<()> {
-    let needs_ports = pod.ports.is_empty()
-        && !pod.spec.ports.is_empty()
-        && core.capacity().await?.needs_host_ports;
-    let mut tries = PORT_TRIES;
-    loop {
-        let now = core.clock.now();
-        let ports = if needs_ports {
-            pick_ports(core, pod)
-        } else {
-            pod.ports.clone()
-        };
-        let mut after = pod.clone();
-        life::open(&mut after, now, devices.clone(), ports, &core.entropy);
-        let mut changes = changes.clone();
-        changes.touch.extend(core.lockable(&pod.terms.payer));
-        let take = |resource| LeaseChange::Take {
-            resource,
-            pod: pod.id,
-            at: now,
-        };
-        changes
-            .leases
-            .extend(after.devices.iter().map(|d| take(resource(d))));
-        changes
-            .leases
-            .extend(after.ports.iter().map(|p| take(port_resource(p.host))));
-        #[cfg(feature = "testing")]
-        if broken(Rule::RunBeforeContainer) {
-            core.create_unfenced(
-                &core
-                    .workload(&after, after.run.as_ref().expect("just opened"))
-                    .await?,
-            )
-            .await?;
-        }
-        tries -= 1;
-        match commit(core, pod, after, changes).await {
-            Err(e) if needs_ports && tries > 0 && is_condition(&e, is_port) => {}
-            Err(e) if is_condition(&e, |c| matches!(c, Condition::LeaseFree { .. })) => {
-                return Err(
-                    crate::Error::conflict("Somebody else took the device or port first.")
-                        .caused_by(e),
-                );
+    for _ in 0..PORT_TRIES {
+        match try_open(core, pod, &devices, &changes).await {
+            Err(e) if is_taken(&e, "port/") => {}
+            Err(e) if is_taken(&e, "device/") => {
+                return Err(Error::conflict("Somebody else took the device first.").caused_by(e));
             }
             other => return other,
         }
     }
+    Err(Error::new(
+        ErrorKind::NoCapacity,
+        "No host port is free for this pod.",
+    ))
 }
 
-fn is_condition(error: &crate::Error, what: impl Fn(&Condition) -> bool) -> bool {
+async fn try_open(core: &Core, pod: &Pod, devices: &[DeviceId], changes: &Changes) -> Result<()> {
+    let now = core.clock.now();
+    let needs_ports = pod.ports.is_empty()
+        && !pod.spec.ports.is_empty()
+        && core.capacity().await?.needs_host_ports;
+    let ports = if needs_ports {
+        pick_ports(core, pod)
+    } else {
+        pod.ports.clone()
+    };
+    let mut after = pod.clone();
+    life::open(&mut after, now, devices.to_vec(), ports, &core.entropy);
+    let mut changes = changes.clone();
+    changes.touch.extend(core.lockable(&pod.terms.payer));
+    let take = |resource| LeaseChange::Take {
+        resource,
+        pod: pod.id,
+        at: now,
+    };
+    changes
+        .leases
+        .extend(after.devices.iter().map(|d| take(resource(d))));
+    changes
+        .leases
+        .extend(after.ports.iter().map(|p| take(port_resource(p.host))));
+    #[cfg(feature = "testing")]
+    if broken(Rule::RunBeforeContainer) {
+        core.create_unfenced(
+            &core
+                .workload(&after, after.run.as_ref().expect("just opened"))
+                .await?,
+        )
+        .await?;
+    }
+    commit(core, pod, after, changes).await
+}
+
+fn is_condition(error: &Error, what: impl Fn(&Condition) -> bool) -> bool {
     matches!(error.kind(), ErrorKind::Condition(c) if what(c))
 }
 
-fn is_port(condition: &Condition) -> bool {
-    matches!(condition, Condition::LeaseFree { resource } if resource.starts_with("port/"))
+/// Whether somebody else has a resource of that kind.
+fn is_taken(error: &Error, kind: &str) -> bool {
+    is_condition(
+        error,
+        |c| matches!(c, Condition::LeaseFree { resource } if resource.starts_with(kind)),
+    )
 }
 
+/// A host port for each that is published, from a random one on: if one of them is taken, others come up next time.
 fn pick_ports(core: &Core, pod: &Pod) -> Vec<PortLease> {
     let (first, last) = core.settings.port_range;
     let span = u64::from(last - first) + 1;
-    let mut picked: Vec<PortLease> = Vec::new();
-    for spec in &pod.spec.ports {
-        let host = loop {
-            let random = u64::from_le_bytes(core.entropy.bytes());
-            let host = first + u16::try_from(random % span).unwrap_or(0);
-            if picked.iter().all(|p| p.host != host) {
-                break host;
-            }
-        };
-        picked.push(PortLease {
-            container: spec.container,
-            host,
-        });
-    }
-    picked
+    let start = u64::from_le_bytes(core.entropy.bytes()) % span;
+    let lease = |(port, spec): (u64, &PortSpec)| PortLease {
+        container: spec.container,
+        host: first + ((start + port) % span) as u16,
+    };
+    (0..).zip(&pod.spec.ports).map(lease).collect()
 }
 
 fn wake(pod: &Pod, at: Time) -> Wake {
@@ -253,21 +255,11 @@ pub(crate) async fn position(core: &Core, pod: &Pod) -> Result<Option<u32>> {
     if pod.queued_at.is_none() {
         return Ok(None);
     }
-    let mut query = PodQuery {
-        filter: PodFilter::QueuedFor(pod.spec.gpu.clone()),
-        after: None,
-        limit: 1000,
-    };
-    let mut before = 0;
-    loop {
-        let page = core.store.pods(&query).await?;
-        if let Some(at) = page.items.iter().position(|p: &Pod| p.id == pod.id) {
-            return Ok(Some(before + u32::try_from(at).unwrap_or(u32::MAX) + 1));
-        }
-        before += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => return Ok(None),
-        }
-    }
+    let queue = PodFilter::QueuedFor(pod.spec.gpu.clone());
+    let queue = core.store.all_pods(queue).await?;
+    let at = queue.iter().position(|other| other.id == pod.id);
+    Ok(at.and_then(|before| u32::try_from(before + 1).ok()))
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

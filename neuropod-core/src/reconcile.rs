@@ -26,7 +26,8 @@ use crate::{billing, log, posting, sweep, wish};
 const STEPS: usize = 32;
 /// How long to wait before asking again a backend that did not answer.
 const UNREACHABLE_AGAIN: Duration = Duration::from_secs(3);
-/// How often to look at a container that is being ended, or an image that is being pulled; hints come sooner.
+/// How often to look at a container that is being ended, or an image that is being pulled (hints come sooner), and at a
+/// pod whose row others change all the time.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a step of a pass leads to.
@@ -55,7 +56,7 @@ pub(crate) async fn pass(core: &Core, id: PodId, work: &Claimed) -> Result<()> {
             }
         }
     }
-    finish(core, work, Some(core.clock.now())).await
+    finish(core, work, Some(core.clock.now() + LOOK_AGAIN)).await
 }
 
 /// Finishes `work`; a lease that somebody else has by now is theirs to finish.
@@ -142,12 +143,13 @@ async fn step(core: &Core, id: PodId, work: &Claimed, present: &mut bool) -> Res
                 run.endpoints = endpoints;
                 run.ready_at = run.ready_at.or(ready.then_some(looked.after));
             }
-            let next = if ready {
-                wish::next_deadline(&pod)
+            if ready {
+                let next = wish::next_deadline(&pod);
+                commit_last(core, &pod, after, Changes::default(), work, next).await
             } else {
-                Some(looked.after + LOOK_AGAIN / 2)
-            };
-            commit_last(core, &pod, after, Changes::default(), work, next).await
+                commit(core, &pod, after, Changes::default()).await?;
+                Ok(Next::Again)
+            }
         }
         Step::Close(end) => {
             let last_seen = pod

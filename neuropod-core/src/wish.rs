@@ -107,3 +107,6 @@ pub fn next_deadline(pod: &Pod) -> Option<Time> {
         .filter(|_| pod.desired != Desired::Deleted);
     stop.into_iter().chain(delete).min()
 }
+
+#[cfg(test)]
+mod tests;

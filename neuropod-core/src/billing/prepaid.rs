@@ -116,7 +116,7 @@ impl Billing for Prepaid {
         }
         let meters: Vec<Meter> = pods
             .iter()
-            .flat_map(|p| funds::meters(&account, p, at))
+            .flat_map(|p| funds::meters(&account.id, p, at))
             .map(|(m, _)| m)
             .collect();
         let posted = self.store.meters(&meters).await?;
