@@ -69,7 +69,7 @@ pub(crate) fn volume(config: &Config, volume: &Volume) -> VolumeThere {
     VolumeThere::Ours(volume.labels.get(MADE_BY).cloned().unwrap_or_default())
 }
 
-pub(crate) fn pod_labels(config: &Config, pod: PodId) -> Labels {
+fn pod_labels(config: &Config, pod: PodId) -> Labels {
     let managed = ("app.kubernetes.io/managed-by", "neuropod".to_owned());
     let labels = [
         managed,
@@ -77,6 +77,13 @@ pub(crate) fn pod_labels(config: &Config, pod: PodId) -> Labels {
         (POD, pod.to_string()),
     ];
     labels.map(|(k, v)| (k.to_owned(), v)).into()
+}
+
+/// Whether a container has its pod's volume.
+pub(crate) fn mounts(seen: &ContainerInspectResponse, pod: PodId) -> bool {
+    let name = volume_name(pod);
+    let mounts = seen.mounts.iter().flatten();
+    mounts.into_iter().any(|m| m.name.as_ref() == Some(&name))
 }
 
 fn run_of(labels: &Labels) -> Option<RunId> {

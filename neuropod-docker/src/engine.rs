@@ -1,12 +1,12 @@
 //! The calls to the engine, each with its own deadline. What is absent is `None`; what is unknown is an error.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 
 use bollard::Docker;
 use bollard::errors::Error as DockerError;
-use bollard::models::{ContainerInspectResponse, Volume};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, Volume};
 use bollard::query_parameters::{
     InspectContainerOptions, InspectNetworkOptions, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, RemoveVolumeOptions, WaitContainerOptionsBuilder,
@@ -20,6 +20,7 @@ use neuropod_core::{Error, Result};
 use crate::config::Config;
 use crate::convert::{self, INSTANCE, KEY, POD};
 use crate::error::{status, unreachable};
+use crate::known::Known;
 use crate::time::{EngineTime, wall};
 
 /// So many containers are inspected at the same time.
@@ -30,6 +31,7 @@ const AT_ONCE: usize = 16;
 pub(crate) struct Engine {
     pub(crate) docker: Docker,
     pub(crate) config: Arc<Config>,
+    pub(crate) known: Known,
     time: EngineTime,
 }
 
@@ -67,6 +69,7 @@ impl Engine {
         Ok(Self {
             docker: docker.map_err(|e| unreachable("docker connect", e))?,
             config: Arc::new(config),
+            known: Known::default(),
             time: EngineTime::default(),
         })
     }
@@ -141,18 +144,45 @@ impl Engine {
         HashMap::from([("label".to_owned(), labels)])
     }
 
-    pub(crate) async fn ids(&self, which: Which) -> Result<Vec<String>> {
+    async fn listed(&self, which: Which) -> Result<Vec<ContainerSummary>> {
         let options = ListContainersOptionsBuilder::new()
             .all(true)
             .filters(&self.filters(which))
             .build();
         let call = self.docker.list_containers(Some(options));
-        let listed = self.done("docker ps", call).await?;
+        self.done("docker ps", call).await
+    }
+
+    pub(crate) async fn ids(&self, which: Which) -> Result<Vec<String>> {
+        let listed = self.listed(which).await?;
         Ok(listed.into_iter().filter_map(|c| c.id).collect())
     }
 
+    /// Every container, each looked at now.
     pub(crate) async fn containers(&self, which: Which) -> Result<Vec<Container>> {
-        let inspects = self.ids(which).await?.into_iter().map(|id| {
+        let ids = self.ids(which).await?;
+        self.inspect_all(ids).await
+    }
+
+    /// Every instance of this installation. What runs on since it was inspected is not inspected again.
+    pub(crate) async fn instances(&self) -> Result<Vec<Instance>> {
+        let listed = self.listed(Which::All).await?;
+        let (mut instances, mut others) = (Vec::with_capacity(listed.len()), Vec::new());
+        for container in &listed {
+            match self.known.running(container) {
+                Some(instance) => instances.push(instance),
+                None => others.extend(container.id.clone()),
+            }
+        }
+        let there: HashSet<_> = listed.into_iter().filter_map(|c| c.id).collect();
+        self.known.keep(|id| there.contains(id));
+        let others = self.inspect_all(others).await?;
+        instances.extend(others.into_iter().map(|c| c.instance));
+        Ok(instances)
+    }
+
+    async fn inspect_all(&self, ids: Vec<String>) -> Result<Vec<Container>> {
+        let inspects = ids.into_iter().map(|id| {
             let engine = self.clone();
             async move { Ok((engine.inspect(&id).await?, id)) }
         });
@@ -178,8 +208,11 @@ impl Engine {
         } else {
             None
         };
-        let instance = convert::instance(&self.config, &inspected, engine_started);
-        Ok(instance.map(|instance| Container {
+        let Some(instance) = convert::instance(&self.config, &inspected, engine_started) else {
+            return Ok(None);
+        };
+        self.known.inspected(&id, &inspected, &instance);
+        Ok(Some(Container {
             id,
             inspected,
             instance,
@@ -204,6 +237,7 @@ impl Engine {
 
     /// Deletes a container and what volumes without a name its image made; returns when it is gone.
     pub(crate) async fn delete(&self, id: &str) -> Result<()> {
+        self.known.forget(id);
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true);
         let call = self.docker.remove_container(id, Some(options.build()));
         match self.call("docker rm", call).await? {
@@ -228,6 +262,28 @@ impl Engine {
             None => VolumeThere::No,
             Some(volume) => convert::volume(&self.config, &volume),
         })
+    }
+
+    /// The volume of a pod with these containers.
+    pub(crate) async fn volume_with(
+        &self,
+        pod: PodId,
+        containers: &[Container],
+    ) -> Result<VolumeThere> {
+        let mut known = containers.iter().filter_map(|c| self.known.volume(&c.id));
+        if let Some(identity) = known.next() {
+            return Ok(VolumeThere::Ours(identity));
+        }
+        let there = self.volume(pod).await?;
+        if let VolumeThere::Ours(identity) = &there {
+            for container in containers
+                .iter()
+                .filter(|c| convert::mounts(&c.inspected, pod))
+            {
+                self.known.has_volume(&container.id, identity);
+            }
+        }
+        Ok(there)
     }
 
     pub(crate) async fn delete_volume(&self, pod: PodId) -> Result<()> {

@@ -23,6 +23,7 @@ const UNSEEN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 const TAKEN: &str = "The container's name is taken by something that is not this run.";
+const VOLUME_TAKEN: &str = "The volume's name is taken by somebody else's.";
 
 /// The starts of each run that this process tried, one at a time: the engine starts what has ended once more when
 /// asked to, so a start must know of the others. Another process may still do it between our look and our start,
@@ -63,7 +64,7 @@ pub(crate) async fn ensure(
 ) -> Result<Ensured> {
     let tried = starts.of(w.run);
     let tried_before = *tried.lock().await;
-    check_volume(engine, w).await?;
+    find_volume(engine, w).await?;
     let id = match create(engine, w).await? {
         Made::New(id) => id,
         Made::There(id, instance) => match standing(&instance.state)? {
@@ -77,6 +78,9 @@ pub(crate) async fn ensure(
             };
         }
     };
+    if !has_volume(engine, w, &id).await? {
+        return Ok(Ensured::Fenced);
+    }
     let asked = Instant::now();
     if !fence.holds().await? {
         return Ok(Ensured::Fenced);
@@ -115,21 +119,36 @@ fn standing(state: &State) -> Result<Option<Ensured>> {
     Err(Error::new(kind, "The container could not be started."))
 }
 
-/// The engine would make a missing volume in silence, and mount anybody's that has the name.
-async fn check_volume(engine: &Engine, w: &Workload) -> Result<()> {
-    let Some(mount) = &w.volume else {
+/// A later run's volume must be there before its container: the engine would make a missing one in silence.
+async fn find_volume(engine: &Engine, w: &Workload) -> Result<()> {
+    let Some(id) = w.volume.as_ref().and_then(|v| v.id.as_ref()) else {
         return Ok(());
     };
-    let there = engine.volume(w.run.pod).await?;
-    if there == VolumeThere::Foreign {
-        return Err(name_taken("The volume's name is taken by somebody else's."));
-    }
-    match &mount.id {
-        Some(id) if there != VolumeThere::Ours(id.clone()) => Err(Error::new(
+    match engine.volume(w.run.pod).await? {
+        VolumeThere::Ours(there) if there == *id => Ok(()),
+        VolumeThere::Foreign => Err(name_taken(VOLUME_TAKEN)),
+        _ => Err(Error::new(
             ErrorKind::Refused(Refusal::VolumeLost),
             "The pod's volume is gone, or is not the one it had.",
         )),
-        _ => Ok(()),
+    }
+}
+
+/// A first run's volume was made with its container, unless somebody's has the name. False if both are gone again.
+async fn has_volume(engine: &Engine, w: &Workload, container: &str) -> Result<bool> {
+    if w.volume.as_ref().is_none_or(|v| v.id.is_some()) {
+        return Ok(true);
+    }
+    match engine.volume(w.run.pod).await? {
+        VolumeThere::Ours(identity) => {
+            engine.known.has_volume(container, &identity);
+            Ok(true)
+        }
+        VolumeThere::Foreign => {
+            engine.delete(container).await?;
+            Err(name_taken(VOLUME_TAKEN))
+        }
+        VolumeThere::No => Ok(false),
     }
 }
 

@@ -4,6 +4,7 @@ mod config;
 mod convert;
 mod engine;
 mod error;
+mod known;
 mod launch;
 mod log;
 mod orchestrator;

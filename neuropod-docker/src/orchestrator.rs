@@ -101,11 +101,9 @@ impl Orchestrator for DockerOrchestrator {
     }
 
     async fn observe(&self, pod: PodId) -> Result<Seen> {
-        let (containers, volume) = tokio::try_join!(
-            self.engine.containers(Which::OfPod(pod)),
-            self.engine.volume(pod)
-        )?;
-        let mut containers = containers;
+        let mut containers = self.engine.containers(Which::OfPod(pod)).await?;
+        // After the containers: what they have is there.
+        let volume = self.engine.volume_with(pod, &containers).await?;
         join_all(containers.iter_mut().map(|c| self.ready.look(c))).await;
         Ok(Seen {
             at: self.engine.now().await?,
@@ -121,12 +119,12 @@ impl Orchestrator for DockerOrchestrator {
         let options = ListVolumesOptionsBuilder::new().filters(&self.engine.filters(Which::All));
         let volumes = self.engine.docker.list_volumes(Some(options.build()));
         let volumes = self.engine.done("docker volume ls", volumes).await?;
-        let containers = self.engine.containers(Which::All).await?;
-        let mut found: Vec<Found> = containers
+        let instances = self.engine.instances().await?;
+        let mut found: Vec<Found> = instances
             .into_iter()
-            .map(|c| Found {
-                pod: c.instance.run.pod,
-                instance: Some(c.instance),
+            .map(|instance| Found {
+                pod: instance.run.pod,
+                instance: Some(instance),
             })
             .collect();
         let with_container: HashSet<PodId> = found.iter().map(|f| f.pod).collect();
