@@ -1,4 +1,6 @@
-//! The suite itself: a backend that breaks one promise fails the case of that name.
+//! The suite itself: a backend that breaks one promise fails the cases that rest on it, and no other.
+
+mod promises;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,28 +17,7 @@ use crate::memory::MemoryOrchestrator;
 use crate::orchestrator::{
     Capacity, Ensured, Fence, Found, LogLine, LogQuery, Seen, State, Usage, Workload,
 };
-
-/// What the wrapper does not keep.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Promise {
-    EndedStaysEnded,
-    UnknownIsNotAbsent,
-    FailedCallsFail,
-    RemoveByRun,
-    RemoveByKey,
-    AskTheFence,
-    HashOfTheSpecification,
-    PurgeTakesTheVolume,
-    LostVolumeIsTold,
-    StopKeepsEvidence,
-    StopRemovesTheUnstarted,
-    TimesAreKept,
-    CodesAreTold,
-    PlacesInTheLog,
-    TailIsTheEnd,
-    ListIsWhole,
-    UnknownIsNotZero,
-}
+use promises::{CASES, Promise};
 
 #[derive(Debug)]
 struct Broken {
@@ -218,55 +199,11 @@ fn failing(wrap: impl Fn(MemoryOrchestrator) -> Arc<dyn Orchestrator>) -> Vec<&'
 }
 
 #[test]
-fn a_backend_that_breaks_a_promise_fails_its_case() {
+fn a_backend_that_breaks_a_promise_fails_the_cases_that_rest_on_it_and_no_other() {
     assert_eq!(failing(|engine| Arc::new(engine)), [""; 0]);
-    for (promise, case) in [
-        (
-            Promise::EndedStaysEnded,
-            "a_run_that_ended_is_never_restarted",
-        ),
-        (Promise::UnknownIsNotAbsent, "observe_says_unreachable"),
-        (Promise::FailedCallsFail, "stop_says_unreachable"),
-        (Promise::RemoveByRun, "remove_takes_that_run_only"),
-        (
-            Promise::RemoveByKey,
-            "remove_with_another_key_takes_nothing",
-        ),
-        (Promise::AskTheFence, "a_closed_fence_leaves_it_unstarted"),
-        (
-            Promise::HashOfTheSpecification,
-            "another_specification_under_the_same_run_is_not_adopted",
-        ),
-        (Promise::PurgeTakesTheVolume, "purge_leaves_nothing"),
-        (Promise::LostVolumeIsTold, "a_volume_that_is_gone_is_told"),
-        (
-            Promise::StopKeepsEvidence,
-            "stop_ends_what_runs_and_keeps_its_times",
-        ),
-        (
-            Promise::StopRemovesTheUnstarted,
-            "stop_of_what_never_ran_removes_it",
-        ),
-        (
-            Promise::TimesAreKept,
-            "a_program_that_ends_well_is_seen_with_its_times",
-        ),
-        (
-            Promise::CodesAreTold,
-            "a_program_that_fails_is_seen_with_its_code",
-        ),
-        (
-            Promise::PlacesInTheLog,
-            "lines_come_in_order_each_at_its_own_place",
-        ),
-        (Promise::TailIsTheEnd, "a_tail_is_the_end_of_the_log"),
-        (
-            Promise::ListIsWhole,
-            "a_list_of_two_hundred_with_a_foreign_object_between",
-        ),
-        (Promise::UnknownIsNotZero, "usage_of_no_device_is_unknown"),
-    ] {
+    for (promise, cases) in CASES {
+        let promise = *promise;
         let failing = failing(|inner| Arc::new(Broken { inner, promise }));
-        assert!(failing.contains(&case), "{promise:?}: {failing:?}");
+        assert_eq!(failing, *cases, "{promise:?}");
     }
 }
