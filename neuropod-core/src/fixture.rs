@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use crate::decide::Started;
-use crate::id::{AccountId, DeviceId, Entropy, GpuId, PodId, Tenant, UserId};
+use crate::id::{AccountId, DeviceId, Entropy, GpuId, PodId, UserId};
 use crate::life;
 use crate::money::Money;
-use crate::pod::{Deadlines, Desired, Env, Hold, Pod, PodSpec, Resources, Terms};
+use crate::pod::{Env, Hold, Pod, PodSpec, Resources, Terms};
 use crate::time::Time;
 
 pub(crate) const NOW: Time = Time::from_micros(1_000_000_000);
@@ -23,53 +23,31 @@ pub(crate) fn launched() -> Pod {
         volume_rate: Money::from_micros(3_600_000),
         price_version: 1,
     };
-    Pod {
-        id: PodId::from_bytes([1; 8]),
-        owner: UserId::from_bytes([2; 12]),
-        created_by: UserId::from_bytes([2; 12]),
-        tenant: Tenant::from("t"),
-        spec: PodSpec {
-            name: "pod".to_owned(),
-            template: None,
-            image: "demo".to_owned(),
-            args: Vec::new(),
-            gpu: GpuId::from("rtx-4050"),
-            devices: 1,
-            ports: Vec::new(),
-            env: Env::default(),
-            container_disk_gb: 10,
-            volume_disk_gb: 20,
-            volume_path: "/workspace".to_owned(),
-            jupyter: false,
-            resources: Resources::default(),
-        },
-        terms: terms.clone(),
-        desired: Desired::Running,
-        generation: 1,
-        ended_generation: 0,
-        last_run: 0,
-        tries: 0,
-        retry_at: None,
-        queued_at: None,
-        hold: Some(Hold {
-            payer: terms.payer,
-            amount: Money::from_micros(5),
-            generation: 1,
-        }),
-        devices: Vec::new(),
+    let spec = PodSpec {
+        name: "pod".to_owned(),
+        template: None,
+        image: "demo".to_owned(),
+        args: Vec::new(),
+        gpu: GpuId::from("rtx-4050"),
+        devices: 1,
         ports: Vec::new(),
-        volume: None,
-        accept_volume_loss: false,
-        deadlines: Deadlines::default(),
-        reason: None,
-        message: None,
-        exit_code: None,
-        run: None,
-        last_ended: None,
-        created_at: NOW,
-        updated_at: NOW,
-        deleted_at: None,
+        env: Env::default(),
+        container_disk_gb: 10,
+        volume_disk_gb: 20,
+        volume_path: "/workspace".to_owned(),
+        jupyter: false,
+        resources: Resources::default(),
+    };
+    let hold = Hold {
+        payer: terms.payer.clone(),
+        amount: Money::from_micros(5),
+        generation: 1,
+    };
+    let id = PodId::from_bytes([1; 8]);
+    Pod {
+        hold: Some(hold),
         version: 1,
+        ..Pod::new(id, UserId::from_bytes([2; 12]), spec, terms, NOW)
     }
 }
 

@@ -420,6 +420,40 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// The row of a pod that is launched at `now`, to be created: it is wished to run, and nothing is held for it yet.
+    pub fn new(id: PodId, owner: UserId, spec: PodSpec, terms: Terms, now: Time) -> Self {
+        Self {
+            id,
+            owner,
+            created_by: owner,
+            tenant: Tenant::new(owner.to_string()),
+            spec,
+            terms,
+            desired: Desired::Running,
+            generation: 1,
+            ended_generation: 0,
+            last_run: 0,
+            tries: 0,
+            retry_at: None,
+            queued_at: None,
+            hold: None,
+            devices: Vec::new(),
+            ports: Vec::new(),
+            volume: None,
+            accept_volume_loss: false,
+            deadlines: Deadlines::default(),
+            reason: None,
+            message: None,
+            exit_code: None,
+            run: None,
+            last_ended: None,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            version: 0,
+        }
+    }
+
     /// Whether the generation of the row has ended.
     pub fn has_ended(&self) -> bool {
         self.ended_generation >= self.generation

@@ -2,45 +2,26 @@
 
 mod support;
 
-use std::time::Duration;
-
 use bollard::query_parameters::RestartContainerOptionsBuilder;
 use futures::StreamExt;
 use neuropod_core::Orchestrator;
-use neuropod_core::id::{Entropy, PodId, RunId, RunKey, Tenant};
-use neuropod_core::orchestrator::{Ensured, Fence, Instance, VolumeMount, Workload};
-use neuropod_core::pod::{Env, Resources};
+use neuropod_core::conformance::orchestrator::{self as conformance, Image};
+use neuropod_core::id::{Entropy, PodId};
+use neuropod_core::orchestrator::{Ensured, Fence, Instance, Workload};
 use neuropod_docker::{Config, DockerOrchestrator};
 
 use support::proxy::Proxy;
 use support::{IMAGE, engine, engine_is_there, unique};
 
+/// A program that runs until it is told to end.
 fn workload(volume: bool) -> Workload {
-    let entropy = Entropy::system();
-    Workload {
-        run: RunId {
-            pod: PodId::random(&entropy),
-            n: 1,
-            key: RunKey::random(&entropy),
-        },
-        generation: 1,
-        tenant: Tenant::from("tenant"),
-        spec_hash: "hash".to_owned(),
-        image: IMAGE.to_owned(),
+    let sleeps = Image {
+        name: IMAGE.to_owned(),
         args: ["sleep", "1000000"].map(str::to_owned).to_vec(),
-        env: Env::default(),
-        ports: Vec::new(),
-        volume: volume.then(|| VolumeMount {
-            path: "/workspace".to_owned(),
-            size_bytes: 1 << 30,
-            id: None,
-        }),
-        devices: Vec::new(),
-        device_request: None,
-        resources: Resources::default(),
-        disk_bytes: 1 << 30,
-        jupyter: None,
-        grace: Duration::from_secs(1),
+    };
+    Workload {
+        volume: volume.then(conformance::volume),
+        ..conformance::workload(sleeps)
     }
 }
 

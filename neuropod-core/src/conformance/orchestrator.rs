@@ -42,7 +42,7 @@ mod usage;
 mod volumes;
 
 pub use fixture::{Able, Fixture, Image, Outside, Program, Unable};
-pub use subject::Subject;
+pub use subject::{Subject, volume, workload};
 
 use super::Case;
 

@@ -1,7 +1,7 @@
 //! Passes over one pod: what they do about what comes in between, and when they look again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::auth::Identity;
@@ -40,6 +40,17 @@ async fn made_by_hand(scene: &Scene, pod: &Pod, of: PodId, devices: Vec<DeviceId
     assert_eq!(made.unwrap(), Ensured::Present);
 }
 
+/// Counts the looks at the backend since a container was asked for; 0 for any other call.
+fn looks_after_ensure() -> impl FnMut(&'static str) -> u32 {
+    let (mut asked, mut looks) = (false, 0);
+    move |call| {
+        asked |= call == "ensure";
+        let is_look = asked && call == "observe";
+        looks += u32::from(is_look);
+        if is_look { looks } else { 0 }
+    }
+}
+
 fn containers(scene: &Scene) -> Vec<RunId> {
     let inventory = scene.engine.inventory();
     inventory
@@ -64,11 +75,10 @@ async fn a_row_that_somebody_changed_is_read_again_in_the_same_pass() {
     let scene = Scene::new().await;
     let id = scene.launch(there()).await;
     let store = scene.store.clone();
-    let mut looks = 0;
+    let mut look = looks_after_ensure();
     scene.plan(move |call| {
-        looks += u32::from(call == "observe");
         // What this look shows is to be recorded.
-        if call == "observe" && looks == 2 {
+        if look(call) == 1 {
             change(&store, id, |pod| pod.updated_at = pod.updated_at + SECOND);
         }
         Fault::default()
@@ -83,21 +93,19 @@ async fn a_pass_that_goes_on_after_a_conflict_still_renews_its_lease() {
     let id = scene.launch(there()).await;
     let piece = scene.claim(&WorkKey::Pod(id)).await;
     let work = Arc::new(Claimed::new(piece.clone()));
-    let renewed = Arc::new(AtomicU64::new(0));
+    let renewed = Arc::new(AtomicBool::new(false));
     let (store, held, count) = (scene.store.clone(), work.clone(), renewed.clone());
-    let mut looks = 0;
+    let mut look = looks_after_ensure();
     scene.plan(move |call| {
-        looks += u32::from(call == "observe");
-        if call == "observe" && looks == 2 {
-            change(&store, id, |pod| pod.updated_at = pod.updated_at + SECOND);
-        }
-        if call == "observe" && looks == 3 {
-            count.fetch_add(u64::from(held.renew(&piece)), Ordering::Relaxed);
+        match look(call) {
+            1 => change(&store, id, |pod| pod.updated_at = pod.updated_at + SECOND),
+            2 => count.store(held.renew(&piece), Ordering::Relaxed),
+            _ => {}
         }
         Fault::default()
     });
     pass(scene.core(), id, &work).await.unwrap();
-    assert_eq!(renewed.load(Ordering::Relaxed), 1);
+    assert!(renewed.load(Ordering::Relaxed));
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,10 +203,9 @@ async fn a_start_that_nobody_wishes_any_more_is_stopped_in_the_pass_that_records
     let scene = Scene::new().await;
     let id = scene.launch(there()).await;
     let store = scene.store.clone();
-    let mut looks = 0;
+    let mut look = looks_after_ensure();
     scene.plan(move |call| {
-        looks += u32::from(call == "observe");
-        if call == "observe" && looks == 2 {
+        if look(call) == 1 {
             change(&store, id, |pod| {
                 wish::stop(pod, Reason::User, crate::fixture::NOW);
             });

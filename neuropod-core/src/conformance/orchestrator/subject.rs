@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 
-use super::{Able, Fixture, Program};
+use super::{Able, Fixture, Image, Program};
 use crate::Orchestrator;
 use crate::error::{ErrorKind, Result};
 use crate::id::{Entropy, PodId, RunId, RunKey, Tenant};
@@ -49,42 +49,13 @@ impl Subject {
     /// The first run of a new pod.
     pub(super) fn workload(&self, program: Program) -> Able<Workload> {
         let image = self.fixture.program(program)?;
-        let entropy = Entropy::system();
-        Ok(Workload {
-            run: RunId {
-                pod: PodId::random(&entropy),
-                n: 1,
-                key: RunKey::random(&entropy),
-            },
-            generation: 1,
-            tenant: Tenant::from("tenant"),
-            spec_hash: "0123456789abcdef".to_owned(),
-            image: image.name,
-            args: image.args,
-            env: Env::default(),
-            ports: Vec::new(),
-            volume: None,
-            devices: Vec::new(),
-            device_request: None,
-            resources: Resources {
-                cpu_milli: 500,
-                memory_bytes: 64 << 20,
-                pids: 64,
-            },
-            disk_bytes: 1 << 30,
-            jupyter: None,
-            grace: Duration::from_secs(1),
-        })
+        Ok(workload(image))
     }
 
     /// The same with a volume at `/workspace`.
     pub(super) fn with_volume(&self, program: Program) -> Able<Workload> {
         let mut workload = self.workload(program)?;
-        workload.volume = Some(VolumeMount {
-            path: "/workspace".to_owned(),
-            size_bytes: 1 << 30,
-            id: None,
-        });
+        workload.volume = Some(volume());
         Ok(workload)
     }
 
@@ -266,6 +237,45 @@ impl Subject {
     pub(super) async fn list(&self) -> Vec<Found> {
         let list = self.orchestrator.list().await.expect("a list");
         list.map(|found| found.expect("all of it")).collect().await
+    }
+}
+
+/// The first run of a new pod that runs this, with nothing beside it.
+pub fn workload(image: Image) -> Workload {
+    let entropy = Entropy::system();
+    Workload {
+        run: RunId {
+            pod: PodId::random(&entropy),
+            n: 1,
+            key: RunKey::random(&entropy),
+        },
+        generation: 1,
+        tenant: Tenant::from("tenant"),
+        spec_hash: "0123456789abcdef".to_owned(),
+        image: image.name,
+        args: image.args,
+        env: Env::default(),
+        ports: Vec::new(),
+        volume: None,
+        devices: Vec::new(),
+        device_request: None,
+        resources: Resources {
+            cpu_milli: 500,
+            memory_bytes: 64 << 20,
+            pids: 64,
+        },
+        disk_bytes: 1 << 30,
+        jupyter: None,
+        grace: Duration::from_secs(1),
+    }
+}
+
+/// The pod's volume at `/workspace`, whichever it has.
+pub fn volume() -> VolumeMount {
+    VolumeMount {
+        path: "/workspace".to_owned(),
+        size_bytes: 1 << 30,
+        id: None,
     }
 }
 

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::event::{EventKind, NewEvent};
-use crate::id::{
-    AccountId, DeviceId, Entropy, GpuId, PodId, RunId, RunKey, TemplateId, Tenant, UserId,
-};
+use crate::id::{AccountId, DeviceId, Entropy, GpuId, PodId, RunId, RunKey, TemplateId, UserId};
 use crate::money::Money;
 use crate::pod::{
-    Deadlines, Desired, Endpoint, Env, Hold, Pod, PodSpec, PortLease, PortSpec, Proto, Reason,
-    Resources, Run, Secret, Terms, Volume,
+    Desired, Endpoint, Env, Hold, Pod, PodSpec, PortLease, PortSpec, Proto, Reason, Resources, Run,
+    Secret, Terms, Volume,
 };
 use crate::store::{Document, Transfer};
 use crate::time::Time;
@@ -60,36 +58,7 @@ pub fn user(n: u64) -> User {
 /// A pod of user number `owner`, just launched `n` seconds after the beginning, that is to be created: no hold, no
 /// run, no volume.
 pub fn pod(n: u64, owner: u64) -> Pod {
-    Pod {
-        id: pod_id(n),
-        owner: user_id(owner),
-        created_by: user_id(owner),
-        tenant: Tenant::new(user_id(owner).to_string()),
-        spec: spec(n),
-        terms: terms(owner),
-        desired: Desired::Running,
-        generation: 1,
-        ended_generation: 0,
-        last_run: 0,
-        tries: 0,
-        retry_at: None,
-        queued_at: None,
-        hold: None,
-        devices: Vec::new(),
-        ports: Vec::new(),
-        volume: None,
-        accept_volume_loss: false,
-        deadlines: Deadlines::default(),
-        reason: None,
-        message: None,
-        exit_code: None,
-        run: None,
-        last_ended: None,
-        created_at: at(n),
-        updated_at: at(n),
-        deleted_at: None,
-        version: 0,
-    }
+    Pod::new(pod_id(n), user_id(owner), spec(n), terms(owner), at(n))
 }
 
 fn spec(n: u64) -> PodSpec {
