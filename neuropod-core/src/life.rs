@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::decide::{End, Started};
+use crate::error::RetryCause;
 use crate::id::{DeviceId, Entropy, RunKey};
 use crate::pod::{Desired, Pod, PortLease, Reason, Run, Secret, Volume};
 use crate::time::Time;
@@ -12,14 +13,10 @@ use crate::wish::cut;
 pub const START_WITHIN: Duration = Duration::from_secs(600);
 /// Signs of progress help no longer than this after it was opened.
 pub const START_AT_MOST: Duration = Duration::from_secs(1200);
-/// How long to wait before the second, third, … run of a generation, after an end that is worth another try.
-const RETRY_AFTER: [Duration; 3] = [
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-    Duration::from_secs(120),
-];
-/// At most so many runs per generation.
-const MAX_TRIES: u32 = 3;
+/// How long to wait before the second and the third run of a generation, after an end that is worth another try.
+const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
+/// At most so many runs of a generation find a host port taken.
+const MAX_PORTS_TAKEN: u32 = 10;
 
 /// Opens the next run, with these devices and host ports.
 pub fn open(
@@ -131,8 +128,9 @@ pub fn close(pod: &mut Pod, end: &End, now: Time) {
             key: run.key,
         })
         .or(pod.last_ended);
-    if end.retry.is_some() && wished && pod.tries + 1 < MAX_TRIES {
-        pod.retry_at = Some(now + RETRY_AFTER[pod.tries as usize]);
+    let again = end.retry.filter(|_| wished);
+    if let Some(wait) = again.and_then(|cause| retry_after(cause, pod.tries)) {
+        pod.retry_at = Some(now + wait);
         pod.tries += 1;
     } else {
         pod.ended_generation = pod.ended_generation.max(run.generation);
@@ -146,8 +144,19 @@ pub fn close(pod: &mut Pod, end: &End, now: Time) {
     } else if end.code.is_some() {
         pod.exit_code = end.code;
     }
-    if end.retry == Some(crate::error::RetryCause::PortTaken) {
+    if end.retry == Some(RetryCause::PortTaken) {
         pod.ports.clear();
+    }
+}
+
+/// How long to wait before another run, if there is one.
+fn retry_after(cause: RetryCause, tries: u32) -> Option<Duration> {
+    match cause {
+        // The next run has other ports, and nothing to wait for.
+        RetryCause::PortTaken => (tries + 1 < MAX_PORTS_TAKEN).then_some(Duration::ZERO),
+        RetryCause::NameTaken | RetryCause::GpuAdmission | RetryCause::Evicted => {
+            RETRY_AFTER.get(tries as usize).copied()
+        }
     }
 }
 

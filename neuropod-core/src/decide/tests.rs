@@ -285,7 +285,7 @@ fn a_list_vouches_only_for_runs_recorded_well_before_its_rows() {
 #[test]
 fn an_end_worth_another_try_has_three_runs_at_most() {
     let mut pod = opened();
-    let end = End::retried(RetryCause::PortTaken, String::new());
+    let end = End::retried(RetryCause::NameTaken, String::new());
     for (tries, wait) in [(1, 5), (2, 30)] {
         life::close(&mut pod, &end, NOW);
         assert_eq!(
@@ -298,6 +298,21 @@ fn an_end_worth_another_try_has_three_runs_at_most() {
     life::close(&mut pod, &end, NOW);
     assert!(pod.has_ended() && pod.hold.is_none());
     assert_eq!(pod.phase(), crate::pod::Phase::Error);
+}
+
+#[test]
+fn a_taken_port_is_answered_with_another_one_at_once() {
+    let mut pod = opened();
+    let end = End::retried(RetryCause::PortTaken, String::new());
+    for _ in 1..10 {
+        life::close(&mut pod, &end, NOW);
+        assert!(pod.ports.is_empty());
+        life::free(&mut pod);
+        assert_eq!(step(&pod, None, 0), Step::Open);
+        life::open(&mut pod, NOW, Vec::new(), Vec::new(), &Entropy::seeded(1));
+    }
+    life::close(&mut pod, &end, NOW);
+    assert!(pod.has_ended(), "where ten are taken, more are");
 }
 
 #[test]
