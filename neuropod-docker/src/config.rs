@@ -19,6 +19,9 @@ pub struct Config {
     pub devices: Vec<Device>,
     /// How long one call may take.
     pub deadline: Duration,
+    /// After so long a silence of a stream the engine is asked whether it is there, and for the stream anew: it is
+    /// known to forget its listeners, and a connection can be lost without a word.
+    pub idle: Duration,
 }
 
 impl Config {
@@ -31,6 +34,7 @@ impl Config {
             bind: "127.0.0.1".to_owned(),
             devices: Vec::new(),
             deadline: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
         }
     }
 }

@@ -2,23 +2,19 @@
 
 mod lines;
 
-use std::time::Duration;
-
 use bollard::container::LogOutput;
 use bollard::errors::Error as DockerError;
 use bollard::query_parameters::{LogsOptions, LogsOptionsBuilder};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use neuropod_core::Result;
 use neuropod_core::id::RunId;
 use neuropod_core::orchestrator::{LogCursor, LogLine, LogQuery, State};
-use neuropod_core::{Error, Result};
 
 use crate::engine::Engine;
 use crate::error::{status, unreachable};
 use lines::Lines;
 
-/// A followed log that was silent for so long is asked for again: the engine is known to forget its followers.
-const IDLE: Duration = Duration::from_secs(60);
 /// So many frames more than lines are asked for at first.
 const MARGIN: usize = 64;
 
@@ -104,13 +100,16 @@ impl Reader {
 
     async fn next(&mut self) -> Result<Option<LogLine>> {
         loop {
-            let Ok(frame) = tokio::time::timeout(IDLE, self.frames.next()).await else {
-                if !self.follow {
-                    let late = Error::unreachable("The Docker engine took too long.");
-                    return Err(late.during(OPERATION));
-                }
-                self.open();
-                continue;
+            let frame = if self.follow {
+                let frame = tokio::time::timeout(self.engine.config.idle, self.frames.next());
+                let Ok(frame) = frame.await else {
+                    self.engine.ping().await?;
+                    self.open();
+                    continue;
+                };
+                frame
+            } else {
+                self.engine.call(OPERATION, self.frames.next()).await?
             };
             let line = match frame {
                 Some(Ok(frame)) => match self.lines.take(&frame) {

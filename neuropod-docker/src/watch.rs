@@ -14,9 +14,6 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::convert::{self, INSTANCE, POD};
 use crate::engine::Engine;
 
-/// After so long a silence the engine is asked whether it is still there.
-const IDLE: Duration = Duration::from_secs(30);
-
 /// Events from now on. The stream ends when the engine does not answer any more.
 pub(crate) async fn watch(
     engine: &Engine,
@@ -25,18 +22,13 @@ pub(crate) async fn watch(
     engine.ping().await?;
     // The request goes out with the first poll; what happens until then is not missed.
     let since = engine.now().await? - Duration::from_secs(1);
-    let micros = since.as_micros();
-    let since = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
-    let types = ["container", "volume"].map(str::to_owned).to_vec();
-    let options = EventsOptionsBuilder::new()
-        .since(&since)
-        .filters(&[("type".to_owned(), types)].into())
-        .build();
-    let watch = Watch {
-        events: engine.docker.events(Some(options)).boxed(),
+    let mut watch = Watch {
         engine: engine.clone(),
+        events: stream::empty().boxed(),
+        since: since.as_micros() * 1000,
         pulls,
     };
+    watch.open();
     Ok(stream::unfold(watch, |mut watch| async {
         let pod = watch.next().await?;
         Some((pod, watch))
@@ -47,21 +39,38 @@ pub(crate) async fn watch(
 struct Watch {
     engine: Engine,
     events: BoxStream<'static, Result<EventMessage, bollard::errors::Error>>,
+    /// The first event that was not heard of, in nanoseconds since 1970.
+    since: i64,
     pulls: Receiver<PodId>,
 }
 
 impl Watch {
+    fn open(&mut self) {
+        let (seconds, nanos) = (self.since / 1_000_000_000, self.since % 1_000_000_000);
+        let types = ["container", "volume"].map(str::to_owned).to_vec();
+        let options = EventsOptionsBuilder::new()
+            .since(&format!("{seconds}.{nanos:09}"))
+            .filters(&[("type".to_owned(), types)].into())
+            .build();
+        self.events = self.engine.docker.events(Some(options)).boxed();
+    }
+
     async fn next(&mut self) -> Option<PodId> {
         loop {
-            let event = tokio::time::timeout(IDLE, self.events.next());
+            let event = tokio::time::timeout(self.engine.config.idle, self.events.next());
             tokio::select! {
                 event = event => match event {
                     Ok(event) => {
-                        if let Some(pod) = hinted(&self.engine.config.installation, &event?.ok()?) {
+                        let event = event?.ok()?;
+                        self.since = event.time_nano.map_or(self.since, |at| at + 1);
+                        if let Some(pod) = hinted(&self.engine.config.installation, &event) {
                             return Some(pod);
                         }
                     }
-                    Err(_) => self.engine.ping().await.ok()?,
+                    Err(_) => {
+                        self.engine.ping().await.ok()?;
+                        self.open();
+                    }
                 },
                 pulled = self.pulls.recv() => match pulled {
                     Ok(pod) => return Some(pod),

@@ -1,10 +1,10 @@
-//! Stands between the backend and the engine: counts the calls, and can be cut.
+//! Stands between the backend and the engine: counts the calls, can be cut, and can fall silent.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -17,7 +17,17 @@ pub struct Proxy {
     path: PathBuf,
     cut: Arc<watch::Sender<bool>>,
     calls: Arc<AtomicUsize>,
+    silence: Arc<Silence>,
     task: AbortHandle,
+}
+
+/// What is not passed on, without a word to anybody.
+#[derive(Debug, Default)]
+struct Silence {
+    /// Answers to what was asked before the last of so many times.
+    times: AtomicUsize,
+    /// All of them.
+    total: AtomicBool,
 }
 
 impl Proxy {
@@ -28,10 +38,11 @@ impl Proxy {
         let listener = UnixListener::bind(&path).expect("a socket of our own");
         let cut = Arc::new(watch::Sender::new(false));
         let calls = Arc::new(AtomicUsize::new(0));
-        let (sender, count) = (cut.clone(), Arc::clone(&calls));
+        let silence = Arc::new(Silence::default());
+        let (sender, count, silent) = (cut.clone(), Arc::clone(&calls), Arc::clone(&silence));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let carry = carry(client, engine.clone(), count.clone());
+                let carry = carry(client, engine.clone(), count.clone(), silent.clone());
                 let mut cut = sender.subscribe();
                 tokio::spawn(async move {
                     tokio::select! {
@@ -47,6 +58,7 @@ impl Proxy {
             path,
             cut,
             calls,
+            silence,
             task,
         }
     }
@@ -65,16 +77,28 @@ impl Proxy {
     pub fn cut(&self, cut: bool) {
         self.cut.send_replace(cut);
     }
+
+    /// Passes nothing more on of the answers that are under way; what is asked from now on is answered.
+    pub fn lose_answers(&self) {
+        self.silence.times.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Passes no answer on any more.
+    pub fn fall_silent(&self) {
+        self.silence.total.store(true, Ordering::Relaxed);
+    }
 }
 
 async fn carry(
     mut client: UnixStream,
     engine: String,
     calls: Arc<AtomicUsize>,
+    silence: Arc<Silence>,
 ) -> std::io::Result<()> {
     let mut engine = UnixStream::connect(engine).await?;
     let (mut from_engine, mut to_engine) = engine.split();
     let (mut from_client, mut to_client) = client.split();
+    let asked_at = AtomicUsize::new(0);
     let ask = async {
         let mut bytes = vec![0; 64 << 10];
         loop {
@@ -86,13 +110,32 @@ async fn carry(
             let heads = bytes[..n]
                 .windows(" HTTP/1.1\r\n".len())
                 .filter(|w| w == b" HTTP/1.1\r\n");
-            calls.fetch_add(heads.count(), Ordering::Relaxed);
+            let heads = heads.count();
+            if heads > 0 {
+                asked_at.store(silence.times.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            calls.fetch_add(heads, Ordering::Relaxed);
             to_engine.write_all(&bytes[..n]).await?;
         }
     };
     let answer = async {
-        copy(&mut from_engine, &mut to_client).await?;
-        to_client.shutdown().await
+        let mut bytes = vec![0; 64 << 10];
+        loop {
+            let n = from_engine.read(&mut bytes).await?;
+            let times = silence.times.load(Ordering::Relaxed);
+            let lost = asked_at.load(Ordering::Relaxed) < times;
+            if lost || silence.total.load(Ordering::Relaxed) {
+                // Nor is the client told that the engine has ended the connection.
+                if n == 0 {
+                    std::future::pending::<()>().await;
+                }
+                continue;
+            }
+            if n == 0 {
+                return to_client.shutdown().await;
+            }
+            to_client.write_all(&bytes[..n]).await?;
+        }
     };
     tokio::try_join!(ask, answer).map(drop)
 }
