@@ -115,6 +115,12 @@ fn without_a_run_the_wish_decides() {
     };
     assert_eq!(step(&tried, None, 4), Step::Wait(Some(at(5))));
     assert_eq!(step(&tried, None, 5), Step::Open);
+    let ended = Pod {
+        ended_generation: 1,
+        hold: None,
+        ..launched()
+    };
+    assert_eq!(step(&ended, None, 0), Step::Wait(None), "it is over");
     let holds = stopped(launched(), 0);
     assert_eq!(step(&holds, None, 0), Step::Free, "the hold is dropped");
     assert_eq!(
@@ -413,7 +419,8 @@ fn a_run_is_ready_once_its_ports_have_answered_or_for_long_have_not() {
     };
     assert_eq!(told(port_seen(false, true, 3)), (true, true));
     assert_eq!(told(port_seen(false, false, 20)), (false, true));
-    assert!(matches!(port_seen(false, false, 19), Step::Wait(Some(_))));
+    let soon = at(20) + Duration::from_millis(500);
+    assert_eq!(port_seen(false, false, 19), Step::Wait(Some(soon)));
     // Ready once is ready for good, though the port may be quiet now.
     assert_eq!(told(port_seen(true, false, 3)), (false, true));
     assert_eq!(port_seen(true, true, 3), Step::Wait(None));

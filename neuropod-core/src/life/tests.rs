@@ -125,6 +125,21 @@ fn an_end_that_nobody_wishes_any_more_is_not_tried_again() {
 }
 
 #[test]
+fn host_ports_are_kept_until_somebody_else_has_one() {
+    let kept_after = |cause| {
+        let mut pod = opened();
+        pod.ports = vec![PortLease {
+            container: 8080,
+            host: 20_000,
+        }];
+        close(&mut pod, &End::retried(cause, String::new()), at(1));
+        pod.ports.len()
+    };
+    assert_eq!(kept_after(RetryCause::NameTaken), 1);
+    assert_eq!(kept_after(RetryCause::PortTaken), 0);
+}
+
+#[test]
 fn what_is_free_is_no_longer_held() {
     let free_after = |wish: fn(&mut Pod)| {
         let mut pod = opened();

@@ -82,7 +82,7 @@ impl MemoryStore {
     }
 
     /// When each piece of work can be claimed, the soonest first.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "testing"))]
     pub(crate) fn ready(&self) -> Vec<(Time, WorkKey)> {
         self.rows().ready.iter().cloned().collect()
     }
