@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::funds;
 use crate::id::AccountId;
 use crate::platform::Core;
+use crate::pod::Pod;
 use crate::store::{Changes, Meter, PodFilter, StoreExt, Wake, WorkKey};
 use crate::time::Time;
 
@@ -31,27 +32,9 @@ pub(crate) fn wake(account: &AccountId, now: Time) -> Wake {
 pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Claimed) -> Result<()> {
     let now = core.clock.now();
     let (ended, next) = month(now);
-    let pods = core
-        .store
-        .all_pods(PodFilter::PaidBy(account.clone()))
-        .await?;
-    let mut readings = Vec::new();
-    for pod in &pods {
-        for (meter, total) in funds::meters(account, pod, ended) {
-            let generation = match (meter, &pod.run) {
-                (Meter::Run(..), Some(run)) => run.generation,
-                _ => pod.generation,
-            };
-            readings.push(Reading {
-                meter,
-                payer: account.clone(),
-                generation,
-                total,
-                last: false,
-                at: ended,
-            });
-        }
-    }
+    let pods = PodFilter::PaidBy(account.clone());
+    let pods = core.store.all_pods(pods).await?;
+    let readings = readings(account, &pods, ended);
     let next = (!readings.is_empty()).then(|| next + MARGIN);
     let changes = Changes {
         touch: core.lockable(account).into_iter().collect(),
@@ -60,6 +43,24 @@ pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Claimed) -> Re
         ..Changes::default()
     };
     core.commit(changes).await
+}
+
+/// What the meters that `payer` pays for show at `at`.
+fn readings(payer: &AccountId, pods: &[Pod], at: Time) -> Vec<Reading> {
+    let reading = |pod: &Pod, (meter, total)| Reading {
+        meter,
+        payer: payer.clone(),
+        generation: match (meter, &pod.run) {
+            (Meter::Run(..), Some(run)) => run.generation,
+            _ => pod.generation,
+        },
+        total,
+        last: false,
+        at,
+    };
+    pods.iter()
+        .flat_map(|pod| funds::meters(payer, pod, at).map(move |shown| reading(pod, shown)))
+        .collect()
 }
 
 /// The first instants of the month of `t` and of the next one, in UTC.

@@ -235,12 +235,12 @@ fn is_taken(error: &Error, kind: &str) -> bool {
 fn pick_ports(core: &Core, pod: &Pod) -> Vec<PortLease> {
     let (first, last) = core.settings.port_range;
     let span = u64::from(last - first) + 1;
-    let start = u64::from_le_bytes(core.entropy.bytes()) % span;
-    let lease = |(port, spec): (u64, &PortSpec)| PortLease {
+    let start = u64::from(u32::from_le_bytes(core.entropy.bytes()));
+    let lease = |(at, spec): (u64, &PortSpec)| PortLease {
         container: spec.container,
-        host: first + ((start + port) % span) as u16,
+        host: first + (at % span) as u16,
     };
-    (0..).zip(&pod.spec.ports).map(lease).collect()
+    (start..).zip(&pod.spec.ports).map(lease).collect()
 }
 
 fn wake(pod: &Pod, at: Time) -> Wake {

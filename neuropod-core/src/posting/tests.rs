@@ -30,12 +30,21 @@ fn an_account_is_looked_at_a_minute_after_its_month() {
     );
 }
 
+#[test]
+fn a_run_is_read_for_the_generation_it_was_opened_for() {
+    let mut pod = crate::fixture::running();
+    pod.generation = 3;
+    let readings = readings(&AccountId::from("user:x"), &[pod], Time::EPOCH);
+    let generations = readings.iter().map(|r| (r.meter, r.generation));
+    let pod = crate::id::PodId::from_bytes([1; 8]);
+    assert!(generations.eq([(Meter::Run(pod, 1), 1), (Meter::Volume(pod), 3)]));
+}
+
 #[cfg(feature = "testing")]
 mod at_the_end_of_a_month {
     use super::*;
     use crate::fixture::running;
     use crate::money::Money;
-    use crate::pod::Pod;
     use crate::scene::Scene;
     use crate::store::{Posted, TransferQuery};
     use crate::{Clock, Store};
