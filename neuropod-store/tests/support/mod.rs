@@ -43,6 +43,32 @@ pub fn postgres() -> Option<String> {
     std::env::var("NEUROPOD_TEST_POSTGRES").ok()
 }
 
+/// The server of the tests, which CI must have; anywhere else its absence is said.
+pub fn postgres_or_say_why() -> Option<String> {
+    let server = postgres();
+    if server.is_none() {
+        let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(!ci, "{NO_POSTGRES}");
+        println!("not run: {NO_POSTGRES}");
+    }
+    server
+}
+
+/// What `tests/effort.toml` says under this name, or else `otherwise`.
+pub fn effort(name: &str, otherwise: u64) -> u64 {
+    let told = std::env::var(format!("NEUROPOD_{name}")).ok();
+    told.map_or(otherwise, |n| n.parse().expect("a number"))
+}
+
+/// A new seed, or the one to play again; printed.
+pub fn seed() -> u64 {
+    let told = std::env::var("NEUROPOD_SEED").ok();
+    let new = || fastrand::u64(0..1 << 32);
+    let seed = told.map_or_else(new, |n| n.parse().expect("a number"));
+    println!("NEUROPOD_SEED={seed}");
+    seed
+}
+
 /// The URL of a schema that is made now and dropped with the answer.
 pub async fn new_schema(server: &str) -> Schema {
     static NEXT: AtomicU64 = AtomicU64::new(0);
