@@ -145,8 +145,16 @@ impl Core {
 
     /// What the open run of `pod` is to be.
     pub(crate) async fn workload(&self, pod: &Pod, run: &Run) -> Result<Workload> {
-        let (_, prices) = self.prices().await?;
-        Ok(workload::workload(pod, run, &prices))
+        let products = if pod.spec.devices > 0 {
+            let (_, mut prices) = self.prices().await?;
+            prices
+                .gpus
+                .remove(&pod.spec.gpu)
+                .map(|entry| entry.matches.products)
+        } else {
+            None
+        };
+        Ok(workload::workload(pod, run, products.unwrap_or_default()))
     }
 
     /// Asks the row whether `id` may start: still open, not started, and current.

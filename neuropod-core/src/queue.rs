@@ -60,14 +60,14 @@ pub(crate) fn free_devices(
 }
 
 /// Opens the next run of a pod that does not wait: with free devices, and only if nobody waits for them. Otherwise
-/// it waits from now on. Answers whether it was opened.
-pub(crate) async fn open_own(core: &Core, pod: Pod) -> Result<bool> {
+/// it waits from now on. Answers the row if it was opened.
+pub(crate) async fn open_own(core: &Core, pod: Pod) -> Result<Option<Pod>> {
     let now = core.clock.now();
     let product = pod.spec.gpu.clone();
     let mut changes = Changes::default();
     let devices = match free_for(core, &product, pod.spec.devices).await? {
         Some(free) if free.len() < pod.spec.devices as usize => {
-            return wait(core, pod, now).await.map(|()| false);
+            return wait(core, pod, now).await.map(|_| None);
         }
         Some(mut free) => {
             free.truncate(pod.spec.devices as usize);
@@ -81,9 +81,9 @@ pub(crate) async fn open_own(core: &Core, pod: Pod) -> Result<bool> {
     };
     match open(core, &pod, devices, changes).await {
         Err(e) if is_condition(&e, |c| matches!(c, Condition::NobodyQueued { .. })) => {
-            wait(core, pod, now).await.map(|()| false)
+            wait(core, pod, now).await.map(|_| None)
         }
-        other => other.map(|()| true),
+        other => other.map(Some),
     }
 }
 
@@ -152,7 +152,7 @@ async fn free_for(core: &Core, product: &GpuId, needed: u32) -> Result<Option<Ve
     ))
 }
 
-async fn wait(core: &Core, pod: Pod, now: Time) -> Result<()> {
+async fn wait(core: &Core, pod: Pod, now: Time) -> Result<Pod> {
     let mut after = pod.clone();
     let mut changes = Changes::default();
     life::queue(&mut after, now);
@@ -166,7 +166,7 @@ async fn wait(core: &Core, pod: Pod, now: Time) -> Result<()> {
 }
 
 /// Writes down the next run, with its devices and the pod's host ports, before anything is made.
-async fn open(core: &Core, pod: &Pod, devices: Vec<DeviceId>, changes: Changes) -> Result<()> {
+async fn open(core: &Core, pod: &Pod, devices: Vec<DeviceId>, changes: Changes) -> Result<Pod> {
     for _ in 0..PORT_TRIES {
         match try_open(core, pod, &devices, &changes).await {
             Err(e) if is_taken(&e, "port/") => {}
@@ -182,7 +182,7 @@ async fn open(core: &Core, pod: &Pod, devices: Vec<DeviceId>, changes: Changes) 
     ))
 }
 
-async fn try_open(core: &Core, pod: &Pod, devices: &[DeviceId], changes: &Changes) -> Result<()> {
+async fn try_open(core: &Core, pod: &Pod, devices: &[DeviceId], changes: &Changes) -> Result<Pod> {
     let now = core.clock.now();
     let needs_ports = pod.ports.is_empty()
         && !pod.spec.ports.is_empty()

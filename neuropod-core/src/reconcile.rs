@@ -1,4 +1,5 @@
 //! One pass over one pod: read the row, look at the backend, decide, do, and again until there is nothing to do now.
+//! A step goes on with the row that the last one has written: who changes it in between is found by its version.
 //! A thin shell around [`decide`]; everything here may be cut off or repeated at any point.
 
 use std::collections::BTreeSet;
@@ -32,20 +33,32 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a step of a pass leads to.
 enum Next {
-    /// Another step, now.
-    Again,
+    /// Another step, now, with this row if it is known.
+    Again(Option<Box<Pod>>),
     /// The pass is over; look again then.
     Done(Option<Time>),
     /// The pass is over, and its work was finished by the step's own commit.
     Finished,
 }
 
+/// What the pass itself has done about the container of the open run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Container {
+    /// Nothing.
+    Unknown,
+    /// The run was opened by the last step, as the first of its pod: nothing can be there yet.
+    NotYet,
+    /// It was brought about.
+    Present,
+}
+
 /// One pass over the pod of `work`.
 pub(crate) async fn pass(core: &Core, id: PodId, work: &Claimed) -> Result<()> {
-    let mut present = false;
+    let mut container = Container::Unknown;
+    let mut row = None;
     for _ in 0..STEPS {
-        match step(core, id, work, &mut present).await {
-            Ok(Next::Again) => {}
+        match step(core, id, row.take(), work, &mut container).await {
+            Ok(Next::Again(written)) => row = written,
             Ok(Next::Done(next)) => return finish(core, work, next).await,
             Ok(Next::Finished) => return Ok(()),
             // Somebody else changed the row: what they wrote is read at the next step.
@@ -72,11 +85,19 @@ pub(crate) async fn finish(core: &Core, work: &Claimed, next: Option<Time>) -> R
     }
 }
 
-/// One step. `present` tells whether an earlier step of this pass has brought the container about already.
-async fn step(core: &Core, id: PodId, work: &Claimed, present: &mut bool) -> Result<Next> {
-    // Read before the row: whatever list this vouches for has left its marks on the row.
-    let swept = sweep::last(core).await?;
-    let Some(pod) = core.store.pod(id).await? else {
+/// One step. `row` is what the step before has written.
+async fn step(
+    core: &Core,
+    id: PodId,
+    row: Option<Box<Pod>>,
+    work: &Claimed,
+    container: &mut Container,
+) -> Result<Next> {
+    let row = match row {
+        Some(row) => Some(*row),
+        None => core.store.pod(id).await?,
+    };
+    let Some(pod) = row else {
         return Ok(Next::Done(None));
     };
     if pod.is_tombstone() {
@@ -85,13 +106,15 @@ async fn step(core: &Core, id: PodId, work: &Claimed, present: &mut bool) -> Res
     }
     let mut expired = pod.clone();
     if wish::expire(&mut expired, core.clock.now()) {
-        commit(core, &pod, expired, Changes::default()).await?;
-        return Ok(Next::Again);
+        return again(commit(core, &pod, expired, Changes::default()).await?);
     }
 
     let before = core.clock.now();
-    let never_had_a_container = pod.last_run == 0 && pod.desired == Desired::Running;
-    let seen = if never_had_a_container {
+    let none_yet = pod.last_run == 0 || *container == Container::NotYet;
+    if *container == Container::NotYet {
+        *container = Container::Unknown;
+    }
+    let seen = if none_yet && pod.desired == Desired::Running {
         Seen {
             at: before,
             instances: Vec::new(),
@@ -117,20 +140,23 @@ async fn step(core: &Core, id: PodId, work: &Claimed, present: &mut bool) -> Res
         Step::Remove(run) => remove_stray(core, &pod, run).await,
         Step::Free => free(core, pod).await,
         Step::Purge => purge(core, pod, work).await,
-        Step::Open => queue::open_own(core, pod).await.map(|opened| {
-            if opened {
-                Next::Again
-            } else {
-                Next::Done(None)
+        Step::Open => match queue::open_own(core, pod).await? {
+            Some(opened) => {
+                if opened.last_run == 1 {
+                    *container = Container::NotYet;
+                }
+                again(opened)
             }
-        }),
-        Step::Ensure if *present => Ok(Next::Done(Some(looked.after + LOOK_AGAIN))),
-        Step::Ensure => ensure(core, pod, present).await,
+            None => Ok(Next::Done(None)),
+        },
+        Step::Ensure if *container == Container::Present => {
+            Ok(Next::Done(Some(looked.after + LOOK_AGAIN)))
+        }
+        Step::Ensure => ensure(core, pod, container).await,
         Step::GiveUp => {
             let mut after = pod.clone();
             life::give_up(&mut after, looked.after);
-            commit(core, &pod, after, Changes::default()).await?;
-            Ok(Next::Again)
+            again(commit(core, &pod, after, Changes::default()).await?)
         }
         Step::Stop(run) => {
             core.orchestrator.stop(run, wish::GRACE).await?;
@@ -147,11 +173,13 @@ async fn step(core: &Core, id: PodId, work: &Claimed, present: &mut bool) -> Res
                 let next = wish::next_deadline(&pod);
                 commit_last(core, &pod, after, Changes::default(), work, next).await
             } else {
-                commit(core, &pod, after, Changes::default()).await?;
-                Ok(Next::Again)
+                again(commit(core, &pod, after, Changes::default()).await?)
             }
         }
         Step::Close(end) => {
+            // Read before the close is written: whatever list this vouches for has left its marks on the row by now, and
+            // if those are not on the row at hand, its version is not the one that is overwritten.
+            let swept = sweep::last(core).await?;
             let last_seen = pod
                 .run
                 .as_ref()
@@ -162,6 +190,10 @@ async fn step(core: &Core, id: PodId, work: &Claimed, present: &mut bool) -> Res
             at.into_iter().chain(wish::next_deadline(&pod)).min(),
         )),
     }
+}
+
+fn again(row: Pod) -> Result<Next> {
+    Ok(Next::Again(Some(Box::new(row))))
 }
 
 async fn remove_stray(core: &Core, pod: &Pod, run: RunId) -> Result<Next> {
@@ -177,7 +209,7 @@ async fn remove_stray(core: &Core, pod: &Pod, run: RunId) -> Result<Next> {
     if !is_open {
         core.orchestrator.remove(run).await?;
     }
-    Ok(Next::Again)
+    Ok(Next::Again(None))
 }
 
 async fn free(core: &Core, pod: Pod) -> Result<Next> {
@@ -196,8 +228,7 @@ async fn free(core: &Core, pod: Pod) -> Result<Next> {
             at: core.clock.now(),
         });
     }
-    commit(core, &pod, after, changes).await?;
-    Ok(Next::Again)
+    again(commit(core, &pod, after, changes).await?)
 }
 
 async fn purge(core: &Core, pod: Pod, work: &Claimed) -> Result<Next> {
@@ -236,19 +267,19 @@ async fn purge(core: &Core, pod: Pod, work: &Claimed) -> Result<Next> {
     Ok(next)
 }
 
-async fn ensure(core: &Core, pod: Pod, present: &mut bool) -> Result<Next> {
+async fn ensure(core: &Core, pod: Pod, container: &mut Container) -> Result<Next> {
     let Some(run) = &pod.run else {
-        return Ok(Next::Again);
+        return Ok(Next::Again(None));
     };
     let workload = core.workload(&pod, run).await?;
     let fence = core.fence(workload.run);
     match core.orchestrator.ensure(&workload, &fence).await {
         Ok(Ensured::Present) => {
-            *present = true;
-            Ok(Next::Again)
+            *container = Container::Present;
+            again(pod)
         }
         // The row has changed since it was read.
-        Ok(Ensured::Fenced) => Ok(Next::Again),
+        Ok(Ensured::Fenced) => Ok(Next::Again(None)),
         Ok(Ensured::Pulling { done, .. }) => {
             let now = core.clock.now();
             let mut after = pod.clone();
@@ -305,8 +336,7 @@ async fn record(
         ..Changes::default()
     };
     if !is_running {
-        commit(core, &pod, after, changes).await?;
-        return Ok(Next::Again);
+        return again(commit(core, &pod, after, changes).await?);
     }
     // Looks once more soon after the start: a program that ended at once must not wait for a hint that was missed.
     let next = Some(looked.after + LOOK_AGAIN / 2);
@@ -315,7 +345,7 @@ async fn record(
 
 async fn close(core: &Core, pod: Pod, end: End, seen_at: Time, last_seen: Time) -> Result<Next> {
     let Some(run) = &pod.run else {
-        return Ok(Next::Again);
+        return Ok(Next::Again(None));
     };
     let id = pod.run_id(run);
     if broken(Rule::RecordedBeforeRemoved) {
@@ -356,25 +386,26 @@ async fn close(core: &Core, pod: Pod, end: End, seen_at: Time, last_seen: Time) 
             at: core.clock.now(),
         });
     }
-    commit(core, &pod, after, changes).await?;
-    Ok(Next::Again)
+    again(commit(core, &pod, after, changes).await?)
 }
 
-/// Writes `after` in place of `before`, with an event if a user can see the difference.
+/// Writes `after` in place of `before`, with an event if a user can see the difference. Answers the row as it is now.
 pub(crate) async fn commit(
     core: &Core,
     before: &Pod,
     mut after: Pod,
     mut changes: Changes,
-) -> Result<()> {
+) -> Result<Pod> {
     if visible(before) != visible(&after) {
         after.updated_at = core.clock.now();
         changes
             .events
             .push(core.pod_event(EventKind::PodUpdate, &after));
     }
-    changes.pods.push(after);
-    core.commit(changes).await
+    changes.pods.push(after.clone());
+    core.commit(changes).await?;
+    after.version += 1;
+    Ok(after)
 }
 
 /// The same, and finishes the work of this pass in the same commit.

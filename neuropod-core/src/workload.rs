@@ -6,7 +6,6 @@ use ring::digest::{SHA256, digest};
 
 use crate::orchestrator::{DeviceRequest, Jupyter, PortMap, VolumeMount, Workload};
 use crate::pod::{Env, Pod, Run};
-use crate::pricing::PriceList;
 use crate::wish::GRACE;
 
 /// Jupyter's port inside every container.
@@ -14,8 +13,8 @@ pub(crate) const JUPYTER_PORT: u16 = 8888;
 
 const GB: u64 = 1_000_000_000;
 
-/// What `run` of `pod` is to be. `prices` tells which products stand for its GPU.
-pub(crate) fn workload(pod: &Pod, run: &Run, prices: &PriceList) -> Workload {
+/// What `run` of `pod` is to be. `products` are those that stand for its GPU.
+pub(crate) fn workload(pod: &Pod, run: &Run, products: Vec<String>) -> Workload {
     let spec = &pod.spec;
     let mut env = spec.env.0.clone();
     env.extend(platform_env(pod, run));
@@ -34,11 +33,6 @@ pub(crate) fn workload(pod: &Pod, run: &Run, prices: &PriceList) -> Workload {
             .find(|p| p.container == container)
             .map(|p| p.host)
     };
-    let products = prices
-        .gpus
-        .get(&spec.gpu)
-        .map(|g| g.matches.products.clone())
-        .unwrap_or_default();
     Workload {
         run: pod.run_id(run),
         generation: run.generation,
