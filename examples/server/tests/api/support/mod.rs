@@ -1,6 +1,9 @@
 //! A server on a port of its own, and a client that can also misbehave.
 
+#[path = "../../support/http.rs"]
 mod http;
+#[path = "../../support/program.rs"]
+mod program;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 pub(crate) use http::{Answer, Request};
+pub(crate) use program::Program;
 
 pub(crate) const ROOT: &str = "root@example.com";
 pub(crate) const ANA: &str = "ana@example.com";

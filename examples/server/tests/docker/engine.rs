@@ -1,0 +1,118 @@
+//! What the engine itself says is there of one installation, and whether a pod ever had two containers alive.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use bollard::Docker;
+use bollard::query_parameters::{
+    EventsOptionsBuilder, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
+};
+use futures::StreamExt;
+use tokio::task::JoinHandle;
+
+const INSTANCE: &str = "neuropod.io/instance";
+const POD: &str = "neuropod.io/pod-id";
+
+#[derive(Debug)]
+pub(crate) struct Engine {
+    docker: Docker,
+    installation: String,
+    doubles: Arc<Mutex<Vec<String>>>,
+    watch: JoinHandle<()>,
+}
+
+/// What is there, by pod.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct There {
+    /// Ids of containers that are alive.
+    pub(crate) alive: BTreeMap<String, Vec<String>>,
+    /// How many containers are not.
+    pub(crate) ended: BTreeMap<String, usize>,
+    pub(crate) volumes: BTreeSet<String>,
+}
+
+impl Engine {
+    /// Watches from now on.
+    pub(crate) async fn watch(host: &str, installation: &str) -> Self {
+        let docker = Docker::connect_with_host(host).unwrap();
+        docker.ping().await.unwrap();
+        let kinds = ["start", "die"].map(str::to_owned).to_vec();
+        let mut filters = labelled(installation);
+        filters.insert("type".to_owned(), vec!["container".to_owned()]);
+        filters.insert("event".to_owned(), kinds);
+        let options = EventsOptionsBuilder::new().filters(&filters).build();
+        let mut events = docker.events(Some(options));
+        let doubles = Arc::new(Mutex::new(Vec::new()));
+        let found = Arc::clone(&doubles);
+        let watch = tokio::spawn(async move {
+            let mut alive: HashMap<String, BTreeSet<String>> = HashMap::new();
+            while let Some(event) = events.next().await {
+                let event = event.expect("the engine's events can be read");
+                let actor = event.actor.unwrap_or_default();
+                let container = actor.id.unwrap_or_default();
+                let labels = actor.attributes.unwrap_or_default();
+                let pod = labels.get(POD).cloned().unwrap_or_default();
+                let of_pod = alive.entry(pod.clone()).or_default();
+                match event.action.as_deref() {
+                    Some("start") => {
+                        of_pod.insert(container);
+                    }
+                    _ => {
+                        of_pod.remove(&container);
+                    }
+                }
+                if of_pod.len() > 1 {
+                    found.lock().unwrap().push(format!("{pod}: {of_pod:?}"));
+                }
+            }
+        });
+        Self {
+            docker,
+            installation: installation.to_owned(),
+            doubles,
+            watch,
+        }
+    }
+
+    /// Every pod that had two containers alive at once, so far.
+    pub(crate) fn doubles(&self) -> Vec<String> {
+        assert!(!self.watch.is_finished(), "the engine's events have ended");
+        self.doubles.lock().unwrap().clone()
+    }
+
+    pub(crate) async fn there(&self) -> There {
+        let filters = labelled(&self.installation);
+        let all = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let mut there = There::default();
+        for container in self.docker.list_containers(Some(all)).await.unwrap() {
+            let pod = container.labels.unwrap_or_default()[POD].clone();
+            match container.state.map(|state| state.to_string()).as_deref() {
+                Some("running") => {
+                    let id = container.id.unwrap();
+                    there.alive.entry(pod).or_default().push(id);
+                }
+                _ => *there.ended.entry(pod).or_default() += 1,
+            }
+        }
+        let all = ListVolumesOptionsBuilder::new().filters(&filters).build();
+        let volumes = self.docker.list_volumes(Some(all)).await.unwrap();
+        for volume in volumes.volumes.unwrap_or_default() {
+            there.volumes.insert(volume.labels[POD].clone());
+        }
+        there
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+fn labelled(installation: &str) -> HashMap<String, Vec<String>> {
+    let label = format!("{INSTANCE}={installation}");
+    HashMap::from([("label".to_owned(), vec![label])])
+}

@@ -1,0 +1,220 @@
+//! The server is killed by `kill -9` at random moments while clients create, stop, start and delete pods. Nothing that
+//! was acknowledged is lost, nothing is left over, no pod ever has two containers alive, a container that is up stays
+//! up, and all is settled within ten seconds of the restart, counted from the start of the new process.
+//!
+//! `NEUROPOD_SEED` repeats what the clients do and when the server is killed, as far as a real engine repeats itself.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use neuropod::Store;
+use neuropod::sql::SqlStore;
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+
+use crate::client::Client;
+use crate::engine::{Engine, There};
+use crate::program::Program;
+use crate::{alone, folder, given, settings};
+
+const CLIENTS: usize = 4;
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn nothing_is_lost_left_or_doubled_by_kills_on_sqlite() {
+    let Some(docker) = given("NEUROPOD_TEST_DOCKER") else {
+        return;
+    };
+    let _alone = alone().await;
+    let folder = folder("kill9-sqlite");
+    let database = format!("sqlite://{}/kept.db", folder.display());
+    let trial = Trial::begin(folder, &docker, &database, "31000-31999").await;
+    trial.run(kills()).await;
+}
+
+/// The same over PostgreSQL, in a schema of its own.
+#[tokio::test]
+async fn nothing_is_lost_left_or_doubled_by_kills_on_postgres() {
+    let Some(docker) = given("NEUROPOD_TEST_DOCKER") else {
+        return;
+    };
+    let Some(server) = given("NEUROPOD_TEST_POSTGRES") else {
+        return;
+    };
+    let _alone = alone().await;
+    let schema = format!("kill9_{}", std::process::id());
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(&server).await.unwrap();
+    let make = AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
+    sqlx::raw_sql(make).execute(&mut connection).await.unwrap();
+    let database = format!("{server}?options=-c%20search_path%3D{schema}");
+    let folder = folder("kill9-postgres");
+    let trial = Trial::begin(folder, &docker, &database, "32000-32767").await;
+    trial.run(kills().div_ceil(4)).await;
+    let remove = AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
+    sqlx::raw_sql(remove)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+fn kills() -> u64 {
+    number("NEUROPOD_KILLS").unwrap_or(20)
+}
+
+/// One server that is killed again and again.
+struct Trial {
+    folder: PathBuf,
+    settings: Vec<(&'static str, String)>,
+    engine: Engine,
+    clients: Vec<Client>,
+    program: Option<Program>,
+    started: Instant,
+    /// What the server that was killed last had said.
+    last_words: String,
+    dice: fastrand::Rng,
+    slowest: Duration,
+}
+
+impl Trial {
+    async fn begin(folder: PathBuf, docker: &str, database: &str, ports: &str) -> Self {
+        let seed = number("NEUROPOD_SEED").unwrap_or_else(|| fastrand::u64(..));
+        println!("NEUROPOD_SEED={seed}");
+        let store = SqlStore::open(database).await.unwrap();
+        let engine = Engine::watch(docker, &store.installation().await.unwrap()).await;
+        drop(store);
+        let mut trial = Self {
+            folder,
+            settings: settings(docker, database, ports),
+            engine,
+            clients: Vec::new(),
+            program: None,
+            started: Instant::now(),
+            last_words: String::new(),
+            dice: fastrand::Rng::with_seed(seed),
+            slowest: Duration::ZERO,
+        };
+        trial.start().await;
+        for number in 0..CLIENTS {
+            let client = Client::new(trial.program().address, number, seed).await;
+            trial.clients.push(client);
+        }
+        trial
+    }
+
+    fn program(&self) -> &Program {
+        self.program.as_ref().expect("it was started")
+    }
+
+    async fn start(&mut self) {
+        self.started = Instant::now();
+        self.program = Some(Program::start(&self.folder, &self.settings).await);
+    }
+
+    async fn run(mut self, kills: u64) {
+        for kill in 1..=kills {
+            let after = Duration::from_millis(self.dice.u64(0..2000));
+            self.load_and_kill(after).await;
+            self.start().await;
+            // Every fourth one is killed again while it recovers.
+            if !self.dice.u8(..).is_multiple_of(4) || kill == kills {
+                self.settle().await;
+            }
+            let acknowledged: usize = self.clients.iter().map(|c| c.acknowledged).sum();
+            println!("kill {kill} after {after:?}: {acknowledged} writes acknowledged so far");
+        }
+        let address = self.program().address;
+        for client in &mut self.clients {
+            client.leave(address).await;
+        }
+        self.started = Instant::now();
+        self.settle().await;
+        assert_eq!(self.engine.there().await, There::default());
+        // Past the test harness, which keeps what a test that passes has printed to itself.
+        let slowest = self.slowest;
+        let told =
+            format!("{kills} kills: the slowest was settled {slowest:.1?} after the restart\n");
+        std::io::stderr().write_all(told.as_bytes()).unwrap();
+        self.program.take().unwrap().kill().await;
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+
+    async fn load_and_kill(&mut self, after: Duration) {
+        let killed = Arc::new(AtomicBool::new(false));
+        let address = self.program().address;
+        let mut loads = Vec::new();
+        for mut client in self.clients.drain(..) {
+            let killed = Arc::clone(&killed);
+            loads.push(tokio::spawn(async move {
+                client.load(address, &killed).await;
+                client
+            }));
+        }
+        tokio::time::sleep(after).await;
+        killed.store(true, Ordering::SeqCst);
+        let program = self.program.take().unwrap();
+        self.last_words = program.said();
+        program.kill().await;
+        for load in loads {
+            self.clients.push(load.await.unwrap());
+        }
+    }
+
+    /// Compares with what was acknowledged at once, and waits until engine and rows agree.
+    async fn settle(&mut self) {
+        let address = self.program().address;
+        let steady = self.engine.there().await.alive;
+        for client in &mut self.clients {
+            let rows = client.rows(address).await;
+            client.compare(&rows);
+        }
+        while let Err(not_yet) = self.look().await {
+            assert!(
+                self.started.elapsed() < SETTLED_WITHIN,
+                "not settled: {not_yet}\n{}--- kill -9 ---\n{}",
+                self.last_words,
+                self.program().said()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.slowest = self.slowest.max(self.started.elapsed());
+        assert_eq!(self.engine.doubles(), Vec::<String>::new());
+        let there = self.engine.there().await;
+        for known in self.clients.iter_mut().flat_map(|c| &mut c.pods) {
+            if !std::mem::take(&mut known.touched) {
+                let (was, is) = (steady.get(&known.id), there.alive.get(&known.id));
+                assert_eq!(was, is, "a container that was up did not stay up");
+            }
+        }
+    }
+
+    /// Whether rows and engine agree, or what does not yet.
+    async fn look(&self) -> Result<(), String> {
+        let mut there = self.engine.there().await;
+        for client in &self.clients {
+            for (pod, row) in client.rows(self.program().address).await {
+                let alive = there.alive.remove(&pod).unwrap_or_default().len();
+                let volume = there.volumes.remove(&pod);
+                let settled = match (row["desired"].as_str(), row["phase"].as_str()) {
+                    (Some("RUNNING"), Some("RUNNING")) => alive == 1 && volume,
+                    (Some("STOPPED"), Some("STOPPED")) => alive == 0,
+                    _ => false,
+                };
+                if !settled {
+                    return Err(format!("{alive} containers alive, volume {volume}: {row}"));
+                }
+            }
+        }
+        // What is left after all rows is left over.
+        if there != There::default() {
+            return Err(format!("left over: {there:?}"));
+        }
+        Ok(())
+    }
+}
