@@ -11,6 +11,7 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
     RemoveVolumeOptions, StartContainerOptions,
 };
+use futures::StreamExt;
 use neuropod_core::auth::Identity;
 use neuropod_core::event::EventKind;
 use neuropod_core::id::{Entropy, PodId};
@@ -71,17 +72,11 @@ impl Installed {
     }
 
     async fn until(&self, pod: PodId, holds: impl Fn(&Pod) -> bool) -> Pod {
-        let deadline = tokio::time::Instant::now() + WITHIN;
-        loop {
-            let row = self.platform.store().pod(pod).await.expect("a store");
-            let row = row.expect("its row");
-            if holds(&row) {
-                return row;
-            }
-            let in_time = tokio::time::Instant::now() < deadline;
-            assert!(in_time, "not in time: {row:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let row = async || {
+            let row = self.platform.store().pod(pod).await;
+            row.expect("a store").filter(|row| holds(row))
+        };
+        self.told(row).await
     }
 
     /// Until a sweep that begins after now has been written down.
@@ -93,22 +88,35 @@ impl Installed {
             document.expect("a store").map_or(0, |d| d.version)
         };
         // One may be under way; the one after it is not.
-        let wanted = swept().await + 2;
-        let deadline = tokio::time::Instant::now() + WITHIN;
-        while swept().await < wanted {
+        for _ in 0..2 {
+            let before = swept().await;
             let wake = Wake {
                 key: WorkKey::Sweep("default".to_owned()),
                 at: now,
             };
-            let wakes = vec![wake];
             let changes = Changes {
-                wakes,
+                wakes: vec![wake],
                 ..Changes::default()
             };
             store.commit(&changes).await.expect("a wake");
-            assert!(tokio::time::Instant::now() < deadline, "no sweep");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.told(async || (swept().await > before).then_some(()))
+                .await;
         }
+    }
+
+    /// What the store has, once it has it: looked for after each change.
+    async fn told<T>(&self, look: impl AsyncFn() -> Option<T>) -> T {
+        let mut changes = self.platform.store().changed().await.expect("hints");
+        let told = async {
+            loop {
+                if let Some(found) = look().await {
+                    return found;
+                }
+                changes.next().await.expect("a store in memory tells all");
+            }
+        };
+        let told = tokio::time::timeout(WITHIN, told).await;
+        told.expect("within a minute")
     }
 
     /// The containers and the volume of a pod, which are as they were if this is.
