@@ -61,7 +61,29 @@ pub enum Reply {
 
 type Plan = Arc<dyn Fn(Call) -> Fault + Send + Sync>;
 
-/// See the module's documentation.
+/// A backend or store whose calls are late, lost, or never answered.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> neuropod_core::Result<()> {
+/// use neuropod_core::fault::{Fault, Faulty, Reply};
+/// use neuropod_core::memory::MemoryOrchestrator;
+/// use neuropod_core::{Launch, Platform, auth::Identity};
+///
+/// // Containers start, and nobody is told.
+/// let faulty = Faulty::new(MemoryOrchestrator::default(), |call| Fault {
+///     reply: if call.operation == "ensure" { Reply::Lost } else { Reply::Given },
+///     ..Fault::default()
+/// });
+/// let platform = Platform::builder().orchestrator(faulty).build().await?;
+/// let me = Identity::local();
+/// let pod = platform.launch(&me, &Launch::image("demo")).await?;
+/// platform.run_until_idle().await?;
+/// let run = platform.pod(&me, pod.id).await?.run;
+/// assert!(run.is_some(), "nobody takes a lost answer for a failed start");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Faulty<T> {
     inner: T,

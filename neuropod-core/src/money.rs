@@ -9,6 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// An amount in micro-units of the configured currency. Displayed and serialised as a decimal string, `"2.5"`.
+///
+/// ```
+/// use neuropod_core::money::Money;
+///
+/// let per_hour: Money = "0.59".parse()?;
+/// assert_eq!(per_hour.as_micros(), 590_000);
+/// assert_eq!((per_hour + Money::from_micros(5_000)).to_string(), "0.595");
+/// assert!("0.1234567".parse::<Money>().is_err(), "nothing is rounded in silence");
+/// # Ok::<(), neuropod_core::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Money(i64);
 

@@ -27,6 +27,22 @@ use crate::{log, usage, watch};
 ///
 /// A container is `np-<pod>-<run>` and carries the installation, pod, run, key and generation as labels; a volume is
 /// `np-<pod>`. Nothing without this installation's label is ever touched. A line of a log longer than 1 MiB is cut.
+///
+/// ```no_run
+/// # async fn connect(store: std::sync::Arc<dyn neuropod_core::Store>) -> neuropod_core::Result<()> {
+/// use neuropod_core::Platform;
+/// use neuropod_docker::{Config, DockerOrchestrator};
+///
+/// let docker = DockerOrchestrator::connect(Config {
+///     bind: "0.0.0.0".to_owned(), // pods can be reached from other machines, under this name
+///     public_host: "gpu1.example.com".to_owned(),
+///     ..Config::new(store.installation().await?)
+/// });
+/// let platform = Platform::builder().orchestrator(docker.await?).store(store).build().await?;
+/// # drop(platform);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct DockerOrchestrator {
     engine: Engine,

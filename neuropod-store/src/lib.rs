@@ -40,8 +40,14 @@ use crate::writer::Writer;
 ///
 /// ```no_run
 /// # async fn open() -> neuropod_core::Result<()> {
-/// let store = neuropod_store::SqlStore::open("sqlite://neuropod.db").await?;
-/// # Ok(()) }
+/// use neuropod_core::Platform;
+/// use neuropod_store::SqlStore;
+///
+/// let store = SqlStore::open("sqlite://neuropod.db").await?; // makes the file, and its tables
+/// let platform = Platform::builder().store(store).build().await?;
+/// # drop(platform);
+/// # Ok(())
+/// # }
 /// ```
 pub struct SqlStore {
     /// Connections that read.

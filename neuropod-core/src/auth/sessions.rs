@@ -27,6 +27,36 @@ const DEVELOPMENT: &str = "development";
 const ATTEMPTS: u32 = 8;
 
 /// Sessions over a store.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> neuropod_core::Result<()> {
+/// use neuropod_core::Auth;
+/// use neuropod_core::auth::{Credential, SessionRules, Sessions, SigningKeys};
+/// use neuropod_core::memory::MemoryStore;
+/// use neuropod_core::pod::Secret;
+/// use neuropod_core::time::SystemClock;
+///
+/// let keys = SigningKeys::new(&Secret::new("0f1e2d3c4b5a69788796a5b4c3d2e1f0"))?; // from your settings
+/// let rules = SessionRules {
+///     allowed: None,
+///     development: true, // believes every address
+///     ..SessionRules::default()
+/// };
+/// let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(SystemClock::new()));
+/// let sessions = Sessions::new(store, clock, keys, rules);
+///
+/// let email = "ana@example.com".to_owned();
+/// let session = sessions.sign_in(&Credential::Development { email }).await?;
+/// let token = Credential::Bearer(session.token);
+/// let ana = sessions.authenticate(&token).await?;
+/// assert_eq!(ana.user.email, "ana@example.com");
+/// sessions.sign_out(&ana).await?;
+/// assert!(sessions.authenticate(&token).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Sessions {
     store: Arc<dyn Store>,

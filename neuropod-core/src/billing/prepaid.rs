@@ -18,6 +18,34 @@ use crate::time::Time;
 use crate::user::Role;
 
 /// Prepaid balances: a launch needs one hour's price available, totals of meters are booked when they close.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> neuropod_core::Result<()> {
+/// use neuropod_core::billing::{Billing, Credit, Prepaid};
+/// use neuropod_core::id::{AccountId, UserId};
+/// use neuropod_core::memory::MemoryStore;
+/// use neuropod_core::time::{Clock, SystemClock};
+///
+/// let billing = Prepaid::new(Arc::new(MemoryStore::new()));
+/// let now = SystemClock::new().now();
+/// let account = AccountId::of(UserId::from_bytes([7; 12]));
+/// let credit = Credit {
+///     id: "payment 4711".to_owned(), // the same one again is no second credit
+///     account: account.clone(),
+///     from: AccountId::from("funding"),
+///     amount: "25".parse()?,
+///     memo: "by card".to_owned(),
+///     actor: None,
+///     at: now,
+/// };
+/// billing.credit(&credit).await?;
+/// billing.credit(&credit).await?;
+/// assert_eq!(billing.balance(&account, now).await?.available, "25".parse()?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Prepaid {
     store: Arc<dyn Store>,

@@ -11,6 +11,20 @@ use crate::store::{Condition, MeterTotal, Page, Transfer, TransferQuery};
 use crate::time::Time;
 
 /// Charges nothing and refuses nobody. Runs still freeze payer, rates and price version.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> neuropod_core::Result<()> {
+/// use neuropod_core::money::Money;
+/// use neuropod_core::{Launch, Platform, auth::Identity, billing::Unmetered};
+///
+/// let platform = Platform::builder().billing(Unmetered).build().await?; // as without it
+/// let launch = Launch::image("demo").disks(10, 20);
+/// let pod = platform.launch(&Identity::local(), &launch).await?;
+/// assert!(pod.terms.volume_rate > Money::ZERO, "what it would cost is known");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unmetered;
 

@@ -14,6 +14,29 @@ use crate::time::SystemClock;
 use crate::{Auth, Billing, Clock, Orchestrator, Store};
 
 /// Puts a [`Platform`] together. What is not given is in memory, unmetered, and open to everybody who can reach it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> neuropod_core::Result<()> {
+/// use std::sync::Arc;
+/// use neuropod_core::billing::Prepaid;
+/// use neuropod_core::memory::MemoryStore;
+/// use neuropod_core::{Platform, Settings, Store};
+///
+/// let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+/// let platform = Platform::builder()
+///     .billing(Prepaid::new(Arc::clone(&store)))
+///     .store(store)
+///     .settings(Settings {
+///         port_range: (30_000, 30_999),
+///         ..Settings::default()
+///     })
+///     .build()
+///     .await?;
+/// # drop(platform);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct PlatformBuilder {
     orchestrator: Option<Arc<dyn Orchestrator>>,
