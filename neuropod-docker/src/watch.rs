@@ -82,16 +82,16 @@ impl Watch {
     }
 }
 
-/// The pod whose state an event may have changed. Events of volumes carry no labels, but their names do.
+/// The pod whose state an event may have changed; what was created alone does nothing yet. Events of volumes carry no
+/// labels, but their names do.
 fn hinted(installation: &str, event: &EventMessage) -> Option<PodId> {
     let actor = event.actor.as_ref()?;
     let action = event.action.as_deref()?;
     if event.typ == Some(EventMessageTypeEnum::VOLUME) {
-        let told = matches!(action, "create" | "destroy");
-        return convert::pod_of_volume(actor.id.as_deref()?).filter(|_| told);
+        return convert::pod_of_volume(actor.id.as_deref()?).filter(|_| action == "destroy");
     }
     let labels = actor.attributes.as_ref()?;
     let ours = labels.get(INSTANCE)? == installation;
-    let told = matches!(action, "create" | "start" | "oom" | "die" | "destroy");
+    let told = matches!(action, "start" | "oom" | "die" | "destroy");
     labels.get(POD)?.parse().ok().filter(|_| ours && told)
 }
