@@ -102,8 +102,8 @@ async fn admin(server: &str, sql: String) {
 #[derive(Debug)]
 pub struct Schema {
     pub url: String,
+    pub name: String,
     server: String,
-    name: String,
 }
 
 impl Schema {
