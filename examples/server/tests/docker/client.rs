@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::http::{Answer, Request};
+use crate::{a_pod, sign_in};
 
 /// So many pods of a client are enough.
 const ENOUGH: usize = 4;
@@ -46,13 +47,10 @@ impl Client {
     /// Signs in.
     pub(crate) async fn new(to: SocketAddr, number: usize, seed: u64) -> Self {
         let name = format!("client{number}");
-        let answer = Request::new(to, "POST", "/api/auth/mock-login")
-            .json(&json!({ "email": format!("{name}@example.com") }))
-            .send()
-            .await;
+        let token = sign_in(to, &format!("{name}@example.com")).await;
         Self {
             name,
-            token: answer.json()["token"].as_str().unwrap().to_owned(),
+            token,
             dice: fastrand::Rng::with_seed(seed.wrapping_add(number as u64)),
             pods: Vec::new(),
             unanswered: Vec::new(),
@@ -98,18 +96,8 @@ impl Client {
         let name = format!("{}-{}", self.name, self.launched);
         self.launched += 1;
         self.unanswered.push(name.clone());
-        let body = json!({
-            "name": name,
-            "deploymentType": "docker",
-            "dockerImage": "neuropod/demo",
-            "gpu": "cpu",
-            "containerDiskSize": 1,
-            "volumeDiskSize": 1,
-            "ports": "8080",
-            "enableJupyter": false,
-        });
         let request = Request::new(to, "POST", "/api/pods").bearer(&self.token);
-        let answer = request.json(&body).try_send().await?;
+        let answer = request.json(&a_pod(&name)).try_send().await?;
         assert_eq!(answer.status, 201, "{answer:?}");
         self.unanswered.pop();
         self.acknowledged += 1;

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use neuropod::Store;
 use neuropod::sql::SqlStore;
-use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use crate::client::Client;
 use crate::engine::{Engine, There};
+use crate::given::{Schema, given};
 use crate::program::Program;
-use crate::{alone, folder, given, settings};
+use crate::{alone, folder, settings};
 
 const CLIENTS: usize = 4;
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
@@ -44,20 +44,11 @@ async fn nothing_is_lost_left_or_doubled_by_kills_on_postgres() {
         return;
     };
     let _alone = alone().await;
-    let schema = format!("kill9_{}", std::process::id());
-    sqlx::any::install_default_drivers();
-    let mut connection = AnyConnection::connect(&server).await.unwrap();
-    let make = AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
-    sqlx::raw_sql(make).execute(&mut connection).await.unwrap();
-    let database = format!("{server}?options=-c%20search_path%3D{schema}");
+    let schema = Schema::make(&server, "kill9").await;
     let folder = folder("kill9-postgres");
-    let trial = Trial::begin(folder, &docker, &database, "32000-32767").await;
+    let trial = Trial::begin(folder, &docker, &schema.url, "32000-32767").await;
     trial.run(kills().div_ceil(4)).await;
-    let remove = AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
-    sqlx::raw_sql(remove)
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    schema.remove().await;
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -127,7 +118,10 @@ impl Trial {
                 self.settle().await;
             }
             let acknowledged: usize = self.clients.iter().map(|c| c.acknowledged).sum();
-            println!("kill {kill} after {after:?}: {acknowledged} writes acknowledged so far");
+            let since = self.started.elapsed();
+            println!(
+                "kill {kill} after {after:?}: {acknowledged} writes acknowledged; next after {since:.1?}"
+            );
         }
         let address = self.program().address;
         for client in &mut self.clients {

@@ -5,15 +5,22 @@
 
 mod client;
 mod engine;
+#[path = "../support/given.rs"]
+mod given;
 #[path = "../support/http.rs"]
 mod http;
 mod kill9;
+mod pods;
 #[path = "../support/program.rs"]
 mod program;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
+
+use http::Request;
 
 const SECRET: &str = "f2ca1bb6c7e907d06dafe4687e579fce76b37e4e93b7605022da52e6ccc26fd2";
 
@@ -24,19 +31,6 @@ const LOG: &str = "warn,neuropod_server::serve=info,neuropod_core::reconcile=deb
 async fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::const_new(());
     ALONE.lock().await
-}
-
-/// What a variable names; without it the test can't run, and says so.
-fn given(variable: &str) -> Option<String> {
-    let value = std::env::var(variable).ok();
-    if value.is_none() {
-        assert!(
-            std::env::var("CI").is_err(),
-            "{variable} is not set, and in CI nothing may be left out"
-        );
-        println!("not run: {variable} is not set; `cargo xtask test` sets it");
-    }
-    value
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -58,4 +52,24 @@ fn settings(docker: &str, database: &str, ports: &str) -> Vec<(&'static str, Str
     ]
     .map(|(name, value)| (name, value.to_owned()))
     .into()
+}
+
+async fn sign_in(to: SocketAddr, email: &str) -> String {
+    let login = Request::new(to, "POST", "/api/auth/mock-login");
+    let answer = login.json(&json!({ "email": email })).send().await;
+    answer.json()["token"].as_str().unwrap().to_owned()
+}
+
+/// Of the demo image, with a volume, to be launched.
+fn a_pod(name: &str) -> Value {
+    json!({
+        "name": name,
+        "deploymentType": "docker",
+        "dockerImage": "neuropod/demo",
+        "gpu": "cpu",
+        "containerDiskSize": 1,
+        "volumeDiskSize": 1,
+        "ports": "8080",
+        "enableJupyter": false,
+    })
 }
