@@ -7,3 +7,4 @@ mod program;
 mod restart;
 mod shapes;
 mod support;
+mod two;

@@ -1,5 +1,7 @@
 //! A server on a port of its own, and a client that can also misbehave.
 
+#[path = "../../support/given.rs"]
+mod given;
 #[path = "../../support/http.rs"]
 mod http;
 #[path = "../../support/program.rs"]
@@ -18,6 +20,7 @@ use neuropod_server::{Config, router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+pub(crate) use given::{Schema, given};
 pub(crate) use http::{Answer, Request};
 pub(crate) use program::Program;
 
