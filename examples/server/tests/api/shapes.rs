@@ -168,10 +168,8 @@ async fn a_pod_from_launch_to_its_end() {
     );
     assert_eq!(get(&path).await.json()["data"]["phase"], "DELETING");
     verb("start").await.problem(409, "invalid_transition");
-    while get(&path).await.status != 404 {
-        server.settle().await;
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let gone = async || (get(&path).await.status == 404).then_some(());
+    server.work_until(gone).await;
     assert!(server.engine.inventory().volumes.is_empty());
 }
 
@@ -226,8 +224,6 @@ async fn lists_are_whole_or_paged() {
     let mut ids = Vec::new();
     for _ in 0..5 {
         ids.insert(0, server.launch(&token).await);
-        // Newest first is by the time of launch, which must differ.
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     let of = |list: &Value| -> Vec<String> {
         let rows = list["data"].as_array().unwrap();

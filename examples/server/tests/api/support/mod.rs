@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use futures::{FutureExt, StreamExt};
 use neuropod::auth::Sessions;
 use neuropod::memory::{Behaviour, MemoryOrchestrator, MemoryStore};
 use neuropod::time::SystemClock;
@@ -27,6 +28,9 @@ pub(crate) use program::Program;
 pub(crate) const ROOT: &str = "root@example.com";
 pub(crate) const ANA: &str = "ana@example.com";
 pub(crate) const BEN: &str = "ben@example.com";
+
+/// What is waited for comes within this.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// A server whose loops run only when [`Server::settle`] says so.
 pub(crate) struct Server {
@@ -117,16 +121,31 @@ impl Server {
     /// Works until a pod is in `phase`, and answers its row.
     pub(crate) async fn until(&self, token: &str, pod: &str, phase: &str) -> Value {
         let path = format!("/api/pods/{pod}");
-        for _ in 0..1000 {
-            self.settle().await;
+        self.work_until(async || {
             let answer = self.get(&path).bearer(token).send().await;
             let row = answer.json()["data"].clone();
-            if row["phase"] == phase {
-                return row;
+            (row["phase"] == phase).then_some(row)
+        })
+        .await
+    }
+
+    /// Works until there is something to find, which is looked for after each change that the store tells.
+    pub(crate) async fn work_until<T>(&self, look: impl AsyncFn() -> Option<T>) -> T {
+        let mut changes = self.platform.store().changed().await.unwrap();
+        let (found_it, shutdown) = tokio::sync::oneshot::channel();
+        let looks = async {
+            loop {
+                if let Some(found) = look().await {
+                    found_it.send(()).unwrap();
+                    return found;
+                }
+                changes.next().await.expect("a store in memory tells all");
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("the pod does not become {phase}");
+        };
+        let works = self.platform.run(shutdown.map(drop));
+        let both = futures::future::join(looks, works);
+        let (found, ()) = tokio::time::timeout(WITHIN, both).await.expect("in time");
+        found
     }
 
     /// Launches a pod as somebody, and answers its id.
