@@ -24,6 +24,8 @@ pub async fn serve(config: Config) -> Result<()> {
     let address = config.address()?;
     let platform = assemble::platform(&config).await?;
     let refused = |e| Error::invalid("", format!("Can't listen on {address}.")).caused_by(e);
+    // Before anybody can know that it is there, and want its end.
+    let signalled = signalled()?;
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     tracing::info!(url = %format!("http://{address}"), "listening");
@@ -41,7 +43,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let http = tokio::spawn(http.into_future());
     let loops = tokio::spawn(async move { platform.run(told(ended)).await });
 
-    signalled().await?;
+    signalled.await;
     tracing::info!("ending");
     end.send_replace(true);
     let all = async { tokio::join!(http, loops) };
@@ -53,17 +55,18 @@ pub async fn serve(config: Config) -> Result<()> {
     Ok(())
 }
 
-/// Until somebody wants the end.
-async fn signalled() -> Result<()> {
+/// Hears from now on whether somebody wants the end; to be awaited until then.
+fn signalled() -> Result<impl Future<Output = ()>> {
     let listen =
         |kind| signal(kind).map_err(|e| Error::internal("Signals can't be heard.").caused_by(e));
     let (mut term, mut int) = (
         listen(SignalKind::terminate())?,
         listen(SignalKind::interrupt())?,
     );
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
 }

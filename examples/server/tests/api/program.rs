@@ -48,6 +48,23 @@ async fn end(child: &mut Child, signal: &str) -> i32 {
 }
 
 #[tokio::test]
+async fn it_ends_in_good_order_from_the_moment_it_listens() {
+    for _ in 0..10 {
+        let arguments = ["--dev", "--orchestrator", "memory", "--port", "0"];
+        let mut child = program(&arguments)
+            .env("DATABASE_URL", "memory:")
+            .env("JWT_SECRET", SECRET)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        while let Some(line) = lines.next_line().await.unwrap()
+            && !line.contains("listening")
+        {}
+        assert_eq!(end(&mut child, "-TERM").await, 0);
+    }
+}
+
+#[tokio::test]
 async fn it_serves_until_it_is_told_to_end_and_tells_no_secret() {
     for signal in ["-TERM", "-INT"] {
         let arguments = [
