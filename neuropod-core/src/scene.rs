@@ -10,14 +10,14 @@ use crate::auth::Identity;
 use crate::billing::Prepaid;
 use crate::fault::{Call, Fault, Faulty};
 use crate::fixture::NOW;
-use crate::id::{DeviceId, Entropy, PodId};
+use crate::id::{DeviceId, Entropy, PodId, RunId};
 use crate::memory::{Behaviour, MemoryOrchestrator, MemoryStore};
-use crate::orchestrator::Device;
+use crate::orchestrator::{Device, Ensured, Fence, Workload};
 use crate::platform::Core;
 use crate::pod::Pod;
 use crate::store::{Changes, Claim, Work, WorkKey};
 use crate::time::SystemClock;
-use crate::{Clock, Launch, Platform, Settings, Store, loops};
+use crate::{Clock, Launch, Orchestrator, Platform, Settings, Store, loops};
 
 type Plan = Box<dyn FnMut(&'static str) -> Fault + Send>;
 
@@ -83,6 +83,19 @@ impl Scene {
     pub(crate) async fn launch(&self, ask: Launch) -> PodId {
         let launched = self.platform.launch(&Identity::local(), &ask).await;
         launched.unwrap().id
+    }
+
+    /// Makes a container like that of the run of `like` behind the platform's back.
+    pub(crate) async fn make_container(&self, like: &Pod, run: RunId, devices: Vec<DeviceId>) {
+        let known = like.run.as_ref().unwrap();
+        let workload = Workload {
+            run,
+            volume: None,
+            devices,
+            ..self.core().workload(like, known).await.unwrap()
+        };
+        let made = self.engine.ensure(&workload, &Fence::open()).await;
+        assert_eq!(made.unwrap(), Ensured::Present);
     }
 
     /// One pass over each piece of work that is due now.

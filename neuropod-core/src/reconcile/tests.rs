@@ -7,11 +7,10 @@ use super::*;
 use crate::auth::Identity;
 use crate::fault::Fault;
 use crate::id::{DeviceId, RunKey};
-use crate::orchestrator::{Fence, Workload};
 use crate::pod::Reason;
 use crate::scene::{Scene, change};
 use crate::store::EventQuery;
-use crate::{Launch, Orchestrator, Store};
+use crate::{Launch, Store};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -21,23 +20,6 @@ fn there() -> Launch {
 
 fn on_a_device() -> Launch {
     there().gpu("rtx-4050")
-}
-
-/// Makes a container like that of `pod` behind the platform's back, for a run that no row knows.
-async fn made_by_hand(scene: &Scene, pod: &Pod, of: PodId, devices: Vec<DeviceId>) {
-    let like = scene.core().workload(pod, pod.run.as_ref().unwrap()).await;
-    let workload = Workload {
-        run: RunId {
-            pod: of,
-            n: 9,
-            key: RunKey::from_bytes([9; 8]),
-        },
-        volume: None,
-        devices,
-        ..like.unwrap()
-    };
-    let made = scene.engine.ensure(&workload, &Fence::open()).await;
-    assert_eq!(made.unwrap(), Ensured::Present);
 }
 
 /// Counts the looks at the backend since a container was asked for; 0 for any other call.
@@ -225,10 +207,15 @@ async fn a_container_of_another_run_is_removed_and_the_open_one_is_left() {
     let id = scene.launch(there()).await;
     scene.round().await;
     let pod = scene.pod(id).await;
-    made_by_hand(&scene, &pod, id, Vec::new()).await;
+    let open = pod.run_id(pod.run.as_ref().unwrap());
+    let stray = RunId {
+        n: 9,
+        key: RunKey::from_bytes([9; 8]),
+        ..open
+    };
+    scene.make_container(&pod, stray, Vec::new()).await;
     tokio::time::advance(SECOND).await;
     scene.round().await;
-    let open = pod.run_id(pod.run.as_ref().unwrap());
     assert_eq!(containers(&scene), [open]);
 
     // By a row from before it was opened it looks like a stray.
@@ -266,8 +253,13 @@ async fn what_another_run_may_do_better_is_closed_and_tried_again() {
     let neighbour = scene.launch(there()).await;
     scene.round().await;
     let neighbour = scene.pod(neighbour).await;
+    let foreign = RunId {
+        pod: PodId::from_bytes([9; 8]),
+        n: 1,
+        key: RunKey::from_bytes([9; 8]),
+    };
     let device = vec![DeviceId::from("GPU-1")];
-    made_by_hand(&scene, &neighbour, PodId::from_bytes([9; 8]), device).await;
+    scene.make_container(&neighbour, foreign, device).await;
 
     let id = scene.launch(on_a_device()).await;
     scene.round().await;

@@ -133,3 +133,109 @@ async fn every_run_that_a_list_misses_is_marked_and_woken() {
     let woken = store.claim(&claim(u32::MAX)).await.unwrap();
     assert_eq!(woken.len(), pods.len());
 }
+
+#[cfg(feature = "testing")]
+mod over_a_scene {
+    use super::*;
+    use crate::Launch;
+    use crate::auth::Identity;
+    use crate::fault::Fault;
+    use crate::id::RunId;
+    use crate::scene::Scene;
+
+    fn key() -> WorkKey {
+        WorkKey::Sweep(BACKEND.to_owned())
+    }
+
+    /// A scene with so many pods that run, after its first sweep.
+    async fn with_pods(pods: usize) -> (Scene, Vec<PodId>) {
+        let scene = Scene::new().await;
+        let mut ids = Vec::new();
+        for _ in 0..pods {
+            ids.push(scene.launch(Launch::image("there")).await);
+        }
+        // And one that looks at each once more after its start.
+        for _ in 0..2 {
+            scene.round().await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        (scene, ids)
+    }
+
+    /// One sweep when it is due, and nothing else.
+    async fn swept(scene: &Scene) {
+        tokio::time::advance(scene.due(&key()).unwrap()).await;
+        let work = Claimed::new(scene.claim(&key()).await);
+        pass(scene.core(), &work).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_sweep_vouches_for_more_than_the_last() {
+        let (scene, _) = with_pods(0).await;
+        for _ in 0..2 {
+            swept(&scene).await;
+            let now = scene.core().clock.now();
+            let vouched = Swept {
+                rows_at: now,
+                listed_at: now,
+            };
+            assert_eq!(last(scene.core()).await.unwrap(), vouched);
+            assert_eq!(scene.due(&key()), Some(EVERY));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_can_not_be_listed_is_asked_again_soon() {
+        let (scene, _) = with_pods(0).await;
+        scene.plan(|call| Fault {
+            refuse: call == "list",
+            ..Fault::default()
+        });
+        swept(&scene).await;
+        assert_eq!(scene.due(&key()), Some(AGAIN));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_differs_is_written_at_once() {
+        let (scene, ids) = with_pods(3).await;
+        for id in &ids {
+            scene.engine.vanish_containers(*id);
+        }
+        scene.calls();
+        swept(&scene).await;
+        let commits = |calls: Vec<_>| calls.iter().filter(|call| **call == "commit").count();
+        assert_eq!(commits(scene.calls()), 1);
+        for id in ids {
+            assert_eq!(scene.due(&WorkKey::Pod(id)), Some(Duration::ZERO));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_with_containers_that_no_run_accounts_for_looks_for_itself() {
+        let (scene, ids) = with_pods(1).await;
+        let (id, before) = (ids[0], scene.pod(ids[0]).await);
+        scene.platform.stop(&Identity::local(), id).await.unwrap();
+        for _ in 0..2 {
+            scene.round().await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        swept(&scene).await;
+        assert_eq!(
+            scene.due(&WorkKey::Pod(id)),
+            None,
+            "its volume is no reason"
+        );
+
+        for n in 8..10 {
+            let key = RunKey::from_bytes([n; 8]);
+            let run = RunId {
+                pod: id,
+                n: u32::from(n),
+                key,
+            };
+            scene.make_container(&before, run, Vec::new()).await;
+        }
+        swept(&scene).await;
+        assert_eq!(scene.due(&WorkKey::Pod(id)), Some(Duration::ZERO));
+    }
+}
