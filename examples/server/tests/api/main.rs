@@ -4,7 +4,7 @@ mod access;
 mod bad_input;
 mod edges;
 mod program;
+mod replicas;
 mod restart;
 mod shapes;
 mod support;
-mod two;
