@@ -16,7 +16,7 @@ use crate::driver;
 use crate::faults::{Crash, Faults, Point};
 use crate::oracle;
 use crate::watched::{Record, Watch};
-use crate::world::World;
+use crate::world::{self, World};
 
 /// How long the owner waits between what he asks for: a lease runs out, a late call arrives, a sweep comes round.
 const BETWEEN: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ pub(crate) fn play(image: &'static str, at: u64, point: Point) -> (Record, u64) 
 }
 
 async fn life(image: &'static str, crash: Arc<Crash>, watch: Watch) {
-    let mut world = World::new(1, watch, Faults::Crash(crash.clone())).await;
+    let mut world = World::new(1, watch, Faults::Crash(crash.clone()), world::memory).await;
     let id = launched(&mut world, &crash, image).await;
     for desired in [Desired::Running, Desired::Stopped, Desired::Running] {
         ask(&mut world, &crash, id, desired).await;

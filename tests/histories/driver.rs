@@ -2,25 +2,31 @@
 //! at last everything is deleted. The oracle looks twice.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use neuropod::ErrorKind;
 use neuropod::Launch;
 use neuropod::id::{PodId, RunId};
 use neuropod::pod::Desired;
-use neuropod::store::{PodFilter, StoreExt};
+use neuropod::store::{PodFilter, Store, StoreExt};
 
 use crate::faults::Faults;
 use crate::oracle;
 use crate::watched::{Disturbance, Record, Watch};
-use crate::world::{IMAGES, World};
+use crate::world::{self, IMAGES, World};
 
 /// How long a history is watched after the last fault: leases run out, sweeps come round.
 const QUIET: Duration = Duration::from_secs(150);
 
 /// Plays the history of `seed`; the record tells what was wrong.
 pub(crate) fn play(seed: u64) -> Record {
-    watched(|watch| history(seed, watch))
+    play_over(seed, world::memory)
+}
+
+/// Plays it over a store that is made with a seed of its own.
+pub(crate) fn play_over(seed: u64, store: impl FnOnce(u64) -> Arc<dyn Store>) -> Record {
+    watched(|watch| history(seed, watch, store))
 }
 
 /// Plays `history` on a clock of its own until it ends, or goes round in circles.
@@ -42,8 +48,8 @@ pub(crate) fn watched<F: Future<Output = ()>>(history: impl FnOnce(Watch) -> F) 
     std::mem::take(&mut watch.record.lock().unwrap())
 }
 
-async fn history(seed: u64, watch: Watch) {
-    let mut world = World::new(seed, watch, Faults::Thrown).await;
+async fn history(seed: u64, watch: Watch, store: impl FnOnce(u64) -> Arc<dyn Store>) {
+    let mut world = World::new(seed, watch, Faults::Thrown, store).await;
     let mut wished: BTreeMap<PodId, Desired> = BTreeMap::new();
     let steps = 12 + world.dice.below(30);
     for _ in 0..steps {

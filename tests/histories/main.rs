@@ -7,35 +7,44 @@ mod faults;
 mod oracle;
 mod rng;
 mod rules;
+#[cfg(feature = "sqlite")]
+mod sql;
 mod watched;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use faults::Point;
+use watched::Record;
 
 /// How many histories: `tests/effort.toml` says how many in CI and in a soak.
-fn effort() -> u64 {
-    std::env::var("NEUROPOD_HISTORIES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(2_000)
+fn effort(name: &str, otherwise: u64) -> u64 {
+    let told = std::env::var(format!("NEUROPOD_{name}")).ok();
+    told.and_then(|n| n.parse().ok()).unwrap_or(otherwise)
 }
 
 #[test]
 fn histories_end_well() {
-    if let Some(seed) = std::env::var("NEUROPOD_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-    {
-        let record = driver::play(seed);
+    all_end_well(effort("HISTORIES", 2_000), driver::play);
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn histories_over_sqlite_end_well() {
+    all_end_well(effort("SQL_HISTORIES", 10), sql::play_over_sqlite);
+}
+
+/// Plays so many histories, or the one that is asked for.
+fn all_end_well(count: u64, play: impl Fn(u64) -> Record + Sync) {
+    let ends_well = |seed, record: &Record| {
+        let violations = &record.violations;
+        assert!(violations.is_empty(), "seed {seed}: {violations:#?}");
+    };
+    let asked = std::env::var("NEUROPOD_SEED").ok();
+    if let Some(seed) = asked.and_then(|s| s.parse().ok()) {
+        let record = play(seed);
         println!("{}", record.trace.join("\n"));
-        assert!(
-            record.violations.is_empty(),
-            "seed {seed}: {:#?}",
-            record.violations
-        );
-        return;
+        return ends_well(seed, &record);
     }
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -44,20 +53,15 @@ fn histories_end_well() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= effort() {
+                    if seed >= count {
                         return;
                     }
-                    let record = driver::play(seed);
-                    assert!(
-                        record.violations.is_empty(),
-                        "seed {seed}: {:#?}",
-                        record.violations
-                    );
+                    ends_well(seed, &play(seed));
                 }
             });
         }
     });
-    println!("{} histories, no violation", effort());
+    println!("{count} histories, no violation");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use neuropod::id::{AccountId, PodId, RunId, UserId};
-use neuropod::memory::{MemoryOrchestrator, MemoryStore};
+use neuropod::memory::MemoryOrchestrator;
 use neuropod::orchestrator::*;
 use neuropod::pod::{Pod, Reason, Run};
 use neuropod::store::*;
@@ -95,7 +95,7 @@ impl Watch {
 /// A store that is watched.
 #[derive(Debug, Clone)]
 pub(crate) struct WatchedStore {
-    pub(crate) inner: Arc<MemoryStore>,
+    pub(crate) inner: Arc<dyn Store>,
     pub(crate) backend: Arc<MemoryOrchestrator>,
     pub(crate) watch: Watch,
 }
@@ -272,7 +272,7 @@ impl WatchedStore {
 #[async_trait]
 impl Store for WatchedStore {
     async fn commit(&self, changes: &Changes) -> Result<()> {
-        // The memory store never waits, so nothing comes between these lines.
+        // No store of the histories ever waits, so nothing comes between these lines.
         let before = self.before(changes).await;
         let affordable = self.affordable(changes).await;
         let result = self.inner.commit(changes).await;
@@ -327,7 +327,7 @@ impl Store for WatchedStore {
 #[derive(Debug, Clone)]
 pub(crate) struct WatchedBackend {
     pub(crate) inner: Arc<MemoryOrchestrator>,
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) watch: Watch,
 }
 

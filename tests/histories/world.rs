@@ -1,4 +1,4 @@
-//! One world: the product's loops on two replicas over memory backends, with late, lost and refused calls between.
+//! One world: the product's loops on two replicas over a store and an engine in memory, with late, lost and refused calls between.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +42,7 @@ pub(crate) const IMAGES: [&str; 7] = [
 pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) watch: Watch,
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) backend: Arc<MemoryOrchestrator>,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) people: Vec<Identity>,
@@ -57,15 +57,25 @@ pub(crate) struct Replica {
     pub(crate) loops: Option<JoinHandle<()>>,
 }
 
+/// The store that histories usually run over.
+pub(crate) fn memory(seed: u64) -> Arc<dyn Store> {
+    Arc::new(MemoryStore::seeded(seed))
+}
+
 impl World {
-    pub(crate) async fn new(seed: u64, watch: Watch, faults: Faults) -> Self {
+    pub(crate) async fn new(
+        seed: u64,
+        watch: Watch,
+        faults: Faults,
+        store: impl FnOnce(u64) -> Arc<dyn Store>,
+    ) -> Self {
         let dice = Dice::new(seed);
         // Months end while pods run, so that open meters are posted.
         let start: Time = "2026-11-30T23:58:00Z".parse().unwrap();
         let start = start + dice.millis(0..180_000);
         let backend_clock = SystemClock::anchored(skewed(&dice, start, BACKEND_SKEW_MS));
         let backend = Arc::new(backend(&dice, backend_clock.clone()));
-        let store = Arc::new(MemoryStore::seeded(dice.seed()));
+        let store = store(dice.seed());
         let people = people(&dice, &store, start).await;
         let calm = Arc::new(AtomicBool::new(false));
         let slow = faults.outlast_leases(&dice);
@@ -204,7 +214,7 @@ fn backend(dice: &Dice, clock: SystemClock) -> MemoryOrchestrator {
 }
 
 /// Two clients, one of whom can afford one pod at a time, and an administrator.
-async fn people(dice: &Dice, store: &Arc<MemoryStore>, now: Time) -> Vec<Identity> {
+async fn people(dice: &Dice, store: &Arc<dyn Store>, now: Time) -> Vec<Identity> {
     let entropy = Entropy::seeded(dice.seed());
     let mut people = Vec::new();
     for (name, role, credit) in [
