@@ -5,10 +5,14 @@ mod crash;
 mod driver;
 mod faults;
 mod oracle;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod rng;
 mod rules;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod watched;
 mod world;
 
@@ -26,12 +30,6 @@ fn effort(name: &str, otherwise: u64) -> u64 {
 #[test]
 fn histories_end_well() {
     all_end_well(effort("HISTORIES", 2_000), driver::play);
-}
-
-#[cfg(feature = "sqlite")]
-#[test]
-fn histories_over_sqlite_end_well() {
-    all_end_well(effort("SQL_HISTORIES", 10), sql::play_over_sqlite);
 }
 
 /// Plays so many histories, or the one that is asked for.

@@ -5,7 +5,6 @@
 //! threads of its own, has answered. The clock can't go on meanwhile, nothing comes between a check and the commit it
 //! is about, and a call takes no time but what `Faulty` gives it: as over the store in memory.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -22,16 +21,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::driver;
 use crate::watched::Record;
 
-/// The history of `seed`, over a new file of SQLite.
-pub(crate) fn play_over_sqlite(seed: u64) -> Record {
-    let folder = Folder::new(seed);
-    play_over(
-        &format!("sqlite://{}/neuropod.db", folder.0.display()),
-        seed,
-    )
-}
-
-fn play_over(url: &str, seed: u64) -> Record {
+/// The history of `seed`, over the empty database at `url`.
+pub(crate) fn play_over(url: &str, seed: u64) -> Record {
     let runtime = threads();
     let store = runtime.block_on(SqlStore::open(url)).unwrap();
     let store = Arc::new(Held {
@@ -47,24 +38,6 @@ fn threads() -> Runtime {
         .enable_all()
         .build()
         .unwrap()
-}
-
-/// A folder that goes when it is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(seed: u64) -> Self {
-        let name = format!("neuropod-history-{}-{seed}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// A store each of whose calls holds the caller's thread.
