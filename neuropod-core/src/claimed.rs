@@ -1,8 +1,13 @@
 //! Work that a pass of this replica holds. A lease is short, so that what a killed replica held is soon taken up; one that
 //! runs out while its pass goes on is claimed again, by the same replica if it is first, and that renews it.
+//!
+//! A hint about a pod whose pass goes on is told to the pass, and not to the store: most hints come of what a pass has
+//! just done, and it looks at that anyway. Should this replica be killed, its lease runs out, and that is a hint too.
 
-use std::sync::{Mutex, MutexGuard};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use crate::id::PodId;
 use crate::store::{Finish, Work, WorkKey};
 use crate::time::Time;
 
@@ -17,6 +22,8 @@ struct Held {
     work: Work,
     /// It was woken between two claims, so its pass may have missed something.
     woken: bool,
+    /// The backend has given a hint about it since its pass last looked.
+    hinted: bool,
     /// Its end is being written, or was: a claim from now on is new work.
     ending: bool,
 }
@@ -28,6 +35,7 @@ impl Claimed {
             held: Mutex::new(Held {
                 work,
                 woken: false,
+                hinted: false,
                 ending: false,
             }),
         }
@@ -52,13 +60,32 @@ impl Claimed {
         true
     }
 
+    /// Takes a hint of the backend, for its pass to look, or look again; not once its end is being written.
+    pub(crate) fn hint(&self) -> bool {
+        let mut held = self.held();
+        if held.ending {
+            return false;
+        }
+        held.hinted = true;
+        true
+    }
+
+    /// Its pass is about to look at the backend: it sees whatever was hinted at so far.
+    pub(crate) fn look(&self) {
+        self.held().hinted = false;
+    }
+
     /// Its end, as the write that ends it carries it. `next` is when to look again in any case.
     pub(crate) fn finish(&self, next: Option<Time>, now: Time) -> Finish {
         let mut held = self.held();
         held.ending = true;
         Finish {
             work: held.work.clone(),
-            next: if held.woken { Some(now) } else { next },
+            next: if held.woken || held.hinted {
+                Some(now)
+            } else {
+                next
+            },
         }
     }
 
@@ -68,10 +95,43 @@ impl Claimed {
     }
 }
 
+/// The work whose passes go on in this replica.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay(Mutex<HashMap<WorkKey, Weak<Claimed>>>);
+
+impl UnderWay {
+    fn passes(&self) -> MutexGuard<'_, HashMap<WorkKey, Weak<Claimed>>> {
+        self.0.lock().expect("no panic while held")
+    }
+
+    /// Claimed work that needs a pass: not if one goes on, whose lease is renewed.
+    pub(crate) fn take_up(&self, piece: Work) -> Option<Arc<Claimed>> {
+        let mut passes = self.passes();
+        passes.retain(|_, pass| pass.strong_count() > 0);
+        let pass = passes.get(&piece.key).and_then(Weak::upgrade);
+        if pass.is_some_and(|pass| pass.renew(&piece)) {
+            return None;
+        }
+        let pass = Arc::new(Claimed::new(piece));
+        passes.insert(pass.key().clone(), Arc::downgrade(&pass));
+        Some(pass)
+    }
+
+    /// Tells the pass that goes on over `pod`, if one does, to look. Answers whether it will.
+    pub(crate) fn hint(&self, pod: PodId) -> bool {
+        let pass = self
+            .passes()
+            .get(&WorkKey::Pod(pod))
+            .and_then(Weak::upgrade);
+        pass.is_some_and(|pass| pass.hint())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Store;
+    use crate::id::Token;
     use crate::memory::MemoryStore;
     use crate::store::{Changes, Claim, Wake};
     use std::time::Duration;
@@ -141,5 +201,41 @@ mod tests {
         end(&store, &claimed, Time::EPOCH).await;
         wake(&store).await;
         assert!(!claimed.renew(&claim(&store, Time::EPOCH).await[0]));
+    }
+
+    fn a_piece() -> Work {
+        Work {
+            key: WorkKey::Pod(PodId::from_bytes([1; 8])),
+            token: Token::from_bytes([1; 8]),
+            wake: 1,
+        }
+    }
+
+    #[test]
+    fn a_hint_that_no_look_has_followed_makes_the_work_due_again() {
+        let (later, now) = (Some(Time::EPOCH + LEASE), Time::EPOCH);
+        let claimed = Claimed::new(a_piece());
+        assert!(claimed.hint());
+        claimed.look();
+        assert_eq!(claimed.finish(later, now).next, later);
+        claimed.resume();
+        assert!(claimed.hint());
+        assert_eq!(claimed.finish(later, now).next, Some(now));
+    }
+
+    #[test]
+    fn a_hint_is_taken_only_by_a_pass_that_goes_on() {
+        let under_way = UnderWay::default();
+        let pod = PodId::from_bytes([1; 8]);
+        assert!(!under_way.hint(pod));
+        let pass = under_way.take_up(a_piece()).unwrap();
+        assert!(under_way.take_up(a_piece()).is_none());
+        assert!(under_way.hint(pod));
+        assert!(!under_way.hint(PodId::from_bytes([2; 8])));
+        pass.finish(None, Time::EPOCH);
+        assert!(!under_way.hint(pod), "its end is being written");
+        drop(pass);
+        assert!(!under_way.hint(pod));
+        assert!(under_way.take_up(a_piece()).is_some());
     }
 }

@@ -1,17 +1,16 @@
 //! The loops: claim work and run its passes, turn the backend's hints into work. Level-triggered and safe on every
 //! replica, so whatever is cut off comes again.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use crate::claimed::Claimed;
+use crate::claimed::{Claimed, UnderWay};
 use crate::error::Result;
 use crate::platform::Core;
 use crate::store::{Changes, Claim, Wake, Work, WorkKey};
@@ -62,9 +61,9 @@ async fn claim(core: &Core, limit: usize) -> Result<Vec<Work>> {
 pub(crate) async fn run(core: &Core, shutdown: impl Future<Output = ()> + Send) {
     let mut shutdown = pin!(shutdown);
     let mut passes = JoinSet::new();
-    let mut under_way: HashMap<WorkKey, Weak<Claimed>> = HashMap::new();
+    let under_way = Arc::new(UnderWay::default());
     let mut watch = JoinSet::new();
-    watch.spawn(watch_backend(core.clone()));
+    watch.spawn(watch_backend(core.clone(), under_way.clone()));
     let mut hints = core.store.changed().await.ok();
     loop {
         let room = core.settings.workers.saturating_sub(passes.len());
@@ -76,14 +75,7 @@ pub(crate) async fn run(core: &Core, shutdown: impl Future<Output = ()> + Send) 
             claim(core, room).await.unwrap_or_default()
         };
         let more = claimed.len() == room;
-        under_way.retain(|_, pass| pass.strong_count() > 0);
-        for piece in claimed {
-            let pass = under_way.get(&piece.key).and_then(Weak::upgrade);
-            if pass.is_some_and(|pass| pass.renew(&piece)) {
-                continue;
-            }
-            let pass = Arc::new(Claimed::new(piece));
-            under_way.insert(pass.key().clone(), Arc::downgrade(&pass));
+        for pass in claimed.into_iter().filter_map(|p| under_way.take_up(p)) {
             let core = core.clone();
             passes.spawn(async move { work(&core, &pass).await });
         }
@@ -127,11 +119,14 @@ pub(crate) async fn round(core: &Core) -> Result<bool> {
 
 /// Turns the backend's hints into work, for ever. A watch that ends or fails is opened again; what it missed
 /// meanwhile is found by the sweep, which is brought forward.
-async fn watch_backend(core: Core) {
+async fn watch_backend(core: Core, under_way: Arc<UnderWay>) {
     loop {
         match core.orchestrator.watch().await {
             Ok(mut hints) => {
                 while let Some(pod) = hints.next().await {
+                    if under_way.hint(pod) {
+                        continue;
+                    }
                     let wakes = vec![Wake {
                         key: WorkKey::Pod(pod),
                         at: core.clock.now(),

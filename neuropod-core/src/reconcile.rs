@@ -121,6 +121,7 @@ async fn step(
             volume: None,
         }
     } else {
+        work.look();
         match core.orchestrator.observe(id).await {
             Err(_) if broken(Rule::UnknownIsNotNothing) => Seen {
                 at: before,

@@ -90,6 +90,27 @@ async fn a_pass_that_goes_on_after_a_conflict_still_renews_its_lease() {
     assert!(renewed.load(Ordering::Relaxed));
 }
 
+/// When the work of a launch is due after its pass, given a hint at each call of `operation`.
+async fn due_when_hinted_at(operation: &'static str) -> Option<Duration> {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    let key = WorkKey::Pod(id);
+    let work = Arc::new(Claimed::new(scene.claim(&key).await));
+    let hinted = work.clone();
+    scene.plan(move |call| {
+        assert!(call != operation || hinted.hint());
+        Fault::default()
+    });
+    pass(scene.core(), id, &work).await.unwrap();
+    scene.due(&key)
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_hint_that_the_last_look_may_have_missed_makes_a_pass_due_again() {
+    assert_eq!(due_when_hinted_at("ensure").await, Some(SECOND / 2));
+    assert_eq!(due_when_hinted_at("observe").await, Some(Duration::ZERO));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pass_that_never_wins_gives_others_their_turn() {
     let scene = Scene::new().await;
