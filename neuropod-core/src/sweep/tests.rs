@@ -141,7 +141,8 @@ mod over_a_scene {
     use crate::auth::Identity;
     use crate::fault::Fault;
     use crate::id::RunId;
-    use crate::scene::Scene;
+    use crate::scene::{Scene, change};
+    use crate::store::EventQuery;
 
     fn key() -> WorkKey {
         WorkKey::Sweep(BACKEND.to_owned())
@@ -237,5 +238,71 @@ mod over_a_scene {
         }
         swept(&scene).await;
         assert_eq!(scene.due(&WorkKey::Pod(id)), Some(Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_run_is_marked_once_and_only_while_it_is_the_open_one() {
+        let (scene, ids) = with_pods(2).await;
+        for id in &ids {
+            scene.engine.vanish_containers(*id);
+        }
+        let (store, replaced) = (scene.store.clone(), ids[1]);
+        scene.plan(move |call| {
+            if call == "list" {
+                // After the rows were read.
+                change(&store, replaced, |pod| pod.run.as_mut().unwrap().n += 1);
+            }
+            Fault::default()
+        });
+        swept(&scene).await;
+        let lost = scene.pod(ids[0]).await;
+        let seen = async |id| scene.pod(id).await.run.unwrap().last_seen;
+        assert!(lost.run.as_ref().unwrap().last_seen.is_some());
+        assert_eq!(seen(replaced).await, None);
+        swept(&scene).await;
+        assert_eq!(scene.pod(ids[0]).await.version, lost.version);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_of_a_tombstone_is_purged_and_of_an_unknown_pod_it_is_told_once() {
+        let (scene, ids) = with_pods(1).await;
+        let before = scene.pod(ids[0]).await;
+        let (gone, unknown) = (PodId::from_bytes([8; 8]), PodId::from_bytes([9; 8]));
+        let tombstone = Pod {
+            id: gone,
+            run: None,
+            deleted_at: Some(crate::fixture::NOW),
+            version: 0,
+            ..launched()
+        };
+        let changes = Changes {
+            pods: vec![tombstone],
+            ..Changes::default()
+        };
+        scene.store.commit(&changes).await.unwrap();
+        for pod in [gone, unknown] {
+            let run = RunId {
+                pod,
+                n: 1,
+                key: RunKey::from_bytes([9; 8]),
+            };
+            scene.make_container(&before, run, Vec::new()).await;
+        }
+        swept(&scene).await;
+        assert_eq!(scene.due(&WorkKey::Pod(gone)), Some(Duration::ZERO));
+        assert_eq!(scene.due(&WorkKey::Pod(unknown)), None);
+        scene.round().await;
+        swept(&scene).await;
+        let left = scene.engine.inventory().containers;
+        let of = |pod| left.iter().filter(move |c| c.instance.run.pod == pod);
+        assert_eq!((of(gone).count(), of(unknown).count()), (0, 1));
+        let all = EventQuery {
+            after: None,
+            limit: 1000,
+        };
+        let events = scene.store.events(&all).await.unwrap().events;
+        let told = |kind| events.iter().filter(move |e| e.event.kind == kind);
+        let told = told(EventKind::AdminNotice).map(|e| e.event.pod);
+        assert_eq!(told.collect::<Vec<_>>(), [Some(unknown)]);
     }
 }
