@@ -90,6 +90,7 @@ impl Scene {
         let known = like.run.as_ref().unwrap();
         let workload = Workload {
             run,
+            ports: Vec::new(),
             volume: None,
             devices,
             ..self.core().workload(like, known).await.unwrap()

@@ -10,7 +10,7 @@ use crate::id::{DeviceId, RunKey};
 use crate::pod::Reason;
 use crate::scene::{Scene, change};
 use crate::store::EventQuery;
-use crate::{Launch, Store};
+use crate::{Launch, Orchestrator, Settings, Store};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -158,14 +158,107 @@ async fn a_lease_that_another_has_by_now_is_theirs_to_finish() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_without_a_run_before_needs_no_look_at_the_backend() {
+async fn a_launch_is_two_commits_and_one_look_and_a_later_run_looks_first() {
     let scene = Scene::new().await;
-    scene.launch(there()).await;
-    scene.calls();
+    let id = scene.launch(there()).await;
+    let passed = async || {
+        let work = Claimed::new(scene.claim(&WorkKey::Pod(id)).await);
+        scene.calls();
+        pass(scene.core(), id, &work).await.unwrap();
+        let mut calls = scene.calls();
+        calls.retain(|call| ["commit", "ensure", "observe"].contains(call));
+        calls
+    };
+    // Opened, made, seen, recorded.
+    assert_eq!(passed().await, ["commit", "ensure", "observe", "commit"]);
+
+    let local = Identity::local();
+    scene.platform.stop(&local, id).await.unwrap();
+    for _ in 0..2 {
+        scene.round().await;
+        tokio::time::advance(SECOND).await;
+    }
+    scene.platform.start(&local, id).await.unwrap();
+    let later = passed().await;
+    let ensure = later.iter().position(|call| *call == "ensure").unwrap();
+    let opened = later.iter().position(|call| *call == "commit").unwrap();
+    assert!(later[opened..ensure].contains(&"observe"), "{later:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_is_pulled_is_asked_for_every_second_until_it_is_refused() {
+    let scene = Scene::new().await;
+    let id = scene.launch(Launch::image("missing/image")).await;
     scene.round().await;
-    let calls = scene.calls();
-    let first = |call| calls.iter().position(|c| *c == call).unwrap();
-    assert!(first("commit") < first("observe"), "{calls:?}");
+    assert_eq!(scene.due(&WorkKey::Pod(id)), Some(SECOND));
+    for _ in 0..2 {
+        tokio::time::advance(SECOND).await;
+        scene.round().await;
+    }
+    let pod = scene.pod(id).await;
+    assert_eq!(
+        (pod.run, pod.reason, pod.ended_generation),
+        (None, Some(Reason::ImagePull), 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_host_port_that_somebody_else_has_is_set_aside() {
+    let scene = Scene::with(Settings {
+        port_range: (20_000, 20_000),
+        ..Settings::default()
+    })
+    .await;
+    let holder = async || {
+        let leases = scene.store.leases("port/").await.unwrap();
+        leases[0].pod
+    };
+    let id = scene.launch(there().port(8080)).await;
+    scene.round().await;
+    let before = scene.pod(id).await;
+    let foreign = RunId {
+        pod: PodId::from_bytes([9; 8]),
+        n: 1,
+        key: RunKey::from_bytes([9; 8]),
+    };
+    // The port is its own when another run of it meets an obstacle of another kind.
+    scene.platform.stop(&Identity::local(), id).await.unwrap();
+    for _ in 0..2 {
+        scene.round().await;
+        tokio::time::advance(SECOND).await;
+    }
+    let device = vec![DeviceId::from("GPU-1")];
+    scene.make_container(&before, foreign, device).await;
+    change(&scene.store, id, |pod| {
+        pod.spec.gpu = "rtx-4050".into();
+        pod.spec.devices = 1;
+    });
+    scene.platform.start(&Identity::local(), id).await.unwrap();
+    scene.round().await;
+    assert_eq!(scene.pod(id).await.reason, Some(Reason::GpuAdmission));
+    assert_eq!(holder().await, Some(id));
+
+    scene.engine.remove(foreign).await.unwrap();
+    scene.engine.occupy_port(20_000, true);
+    tokio::time::advance(5 * SECOND).await;
+    scene.round().await;
+    assert_eq!(holder().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_pod_leaves_nothing_behind() {
+    let scene = Scene::new().await;
+    let id = scene.launch(on_a_device().port(8080)).await;
+    scene.round().await;
+    scene.platform.delete(&Identity::local(), id).await.unwrap();
+    for _ in 0..2 {
+        scene.round().await;
+        tokio::time::advance(SECOND).await;
+    }
+    assert!(scene.pod(id).await.is_tombstone());
+    let left = scene.engine.inventory();
+    assert_eq!((left.containers, left.volumes), (Vec::new(), Vec::new()));
+    assert_eq!(scene.store.leases("").await.unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,6 +359,15 @@ async fn only_who_frees_a_device_wakes_the_queue() {
         assert_eq!((pod.run, pod.devices), (None, Vec::new()));
         assert_eq!(scene.due(&queue).is_some(), wakes);
     }
+    // One that never had a device, and only drops its hold.
+    let id = scene.launch(there()).await;
+    change(&scene.store, id, |pod| {
+        pod.hold = crate::fixture::launched().hold;
+        assert!(wish::stop(pod, Reason::User, crate::fixture::NOW));
+    });
+    scene.round().await;
+    assert_eq!(scene.pod(id).await.hold, None);
+    assert_eq!(scene.due(&WorkKey::Queue("cpu".into())), None);
 }
 
 #[tokio::test(start_paused = true)]
