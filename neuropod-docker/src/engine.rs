@@ -18,6 +18,7 @@ use neuropod_core::time::Time;
 use neuropod_core::{Error, Result};
 
 use crate::config::Config;
+use crate::connection;
 use crate::convert::{self, INSTANCE, KEY, POD};
 use crate::error::{status, unreachable};
 use crate::known::Known;
@@ -62,10 +63,7 @@ pub(crate) enum VolumeThere {
 
 impl Engine {
     pub(crate) fn new(config: Config) -> Result<Self> {
-        let docker = match &config.host {
-            Some(host) => Docker::connect_with_host(host),
-            None => Docker::connect_with_defaults(),
-        };
+        let docker = connection::connect(config.host.as_deref());
         Ok(Self {
             docker: docker.map_err(|e| unreachable("docker connect", e))?,
             config: Arc::new(config),

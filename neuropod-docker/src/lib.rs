@@ -1,6 +1,7 @@
 //! NeuroPod backend: one Docker engine.
 
 mod config;
+mod connection;
 mod convert;
 mod engine;
 mod error;
