@@ -17,6 +17,10 @@ pub const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Two replicas' clocks differ by less.
 pub const CLOCK_SPREAD: Duration = Duration::from_secs(10);
 
+/// A start may be on its row so much later than it was recorded, by another replica's clock and over a store that takes
+/// its time: a list whose rows were read before that has not missed the run for certain.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
+
 /// When a pass looked, in our time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Looked {
@@ -347,7 +351,7 @@ pub fn last_seen(run: &Run, swept: &Swept) -> Time {
     let first = run.seen_first.unwrap_or(run.opened_at);
     let vouched = run
         .recorded_at
-        .is_some_and(|at| at + CLOCK_SPREAD < swept.rows_at);
+        .is_some_and(|at| at + WRITTEN_WITHIN < swept.rows_at);
     run.last_seen.unwrap_or(if vouched {
         first.max(swept.listed_at)
     } else {

@@ -280,7 +280,8 @@ fn a_list_vouches_only_for_runs_recorded_well_before_its_rows() {
         listed_at: at(50),
     };
     assert_eq!(last_seen(run, &swept(49)), at(50));
-    assert_eq!(last_seen(run, &swept(12)), at(2));
+    assert_eq!(last_seen(run, &swept(33)), at(50));
+    assert_eq!(last_seen(run, &swept(32)), at(2));
     let marked = Run {
         last_seen: Some(at(30)),
         ..run.clone()
