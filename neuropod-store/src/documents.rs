@@ -114,7 +114,7 @@ pub(crate) async fn page(pool: &AnyPool, query: &DocQuery) -> Result<Page<Docume
     if let Some(after) = &query.after {
         and(past.to_owned(), after);
     }
-    sql.push_str(&format!(" ORDER BY key {order} LIMIT $4"));
+    sql.push_str(&format!(" ORDER BY key {order} LIMIT 0 + $4"));
     let mut statement = sqlx::query(AssertSqlSafe(sql))
         .bind(&query.kind)
         .bind(query.now.as_micros())

@@ -196,7 +196,7 @@ async fn after(
          FROM life LEFT JOIN ( \
              SELECT epoch, xid, n, body FROM events WHERE (epoch, xid, n) > ($1, $2, $3) \
              AND (epoch, xid) < (SELECT epoch, {horizon} FROM life) \
-             ORDER BY epoch, xid, n LIMIT $4) AS e ON 1 = 1 \
+             ORDER BY epoch, xid, n LIMIT 0 + $4) AS e ON 1 = 1 \
          ORDER BY e.epoch, e.xid, e.n"
     );
     let rows = sqlx::query(AssertSqlSafe(sql))

@@ -227,11 +227,11 @@ pub(crate) async fn transfers(pool: &AnyPool, query: &TransferQuery) -> Result<P
     };
     const SQL: &str = "SELECT * FROM (SELECT * FROM ( \
              SELECT * FROM transfers WHERE debit = $1 AND (epoch, xid, n) < ($2, $3, $4) \
-             ORDER BY epoch DESC, xid DESC, n DESC LIMIT $5) AS d \
+             ORDER BY epoch DESC, xid DESC, n DESC LIMIT 0 + $5) AS d \
          UNION ALL SELECT * FROM ( \
              SELECT * FROM transfers WHERE credit = $1 AND (epoch, xid, n) < ($2, $3, $4) \
-             ORDER BY epoch DESC, xid DESC, n DESC LIMIT $5) AS c) AS t \
-         ORDER BY epoch DESC, xid DESC, n DESC LIMIT $5";
+             ORDER BY epoch DESC, xid DESC, n DESC LIMIT 0 + $5) AS c) AS t \
+         ORDER BY epoch DESC, xid DESC, n DESC LIMIT 0 + $5";
     let read = async {
         let rows = sqlx::query(SQL)
             .bind(query.account.as_str())

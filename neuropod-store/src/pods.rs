@@ -140,7 +140,7 @@ pub(crate) async fn page(pool: &AnyPool, query: &PodQuery) -> Result<Page<Pod>> 
     };
     let sql = "SELECT p.body FROM pod_places AS t JOIN pods AS p ON p.id = t.pod \
                WHERE t.place = $1 AND (t.position, t.pod) > ($2, $3) \
-               ORDER BY t.position, t.pod LIMIT $4";
+               ORDER BY t.position, t.pod LIMIT 0 + $4";
     let read = async {
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(query.filter.to_string())

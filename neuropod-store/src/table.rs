@@ -1,4 +1,7 @@
 //! Tables whose rows go in and out many at a time, as one JSON text per statement.
+//!
+//! Statements are prepared once. One with a bare parameter as its limit SQLite would plan anew for each value, so limits are
+//! written `LIMIT 0 + $1`.
 
 use std::collections::BTreeMap;
 

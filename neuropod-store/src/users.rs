@@ -69,7 +69,7 @@ pub(crate) async fn page(pool: &AnyPool, query: &UserQuery) -> Result<Page<User>
     let after = after.transpose()?.map(|id| id.to_string());
     let text = query.contains.as_deref().unwrap_or_default();
     let sql = "SELECT body FROM users WHERE id > $1 \
-               AND (email LIKE $2 ESCAPE '!' OR name LIKE $2 ESCAPE '!') ORDER BY id LIMIT $3";
+               AND (email LIKE $2 ESCAPE '!' OR name LIKE $2 ESCAPE '!') ORDER BY id LIMIT 0 + $3";
     let read = async {
         let rows = sqlx::query(sql)
             .bind(after.unwrap_or_default())

@@ -89,7 +89,7 @@ pub(crate) async fn claim(
 ) -> sqlx::Result<Vec<Work>> {
     let sql = format!(
         "WITH picked AS MATERIALIZED ( \
-             SELECT key FROM work WHERE ready <= $1 ORDER BY ready, key LIMIT $2{}) \
+             SELECT key FROM work WHERE ready <= $1 ORDER BY ready, key LIMIT 0 + $2{}) \
          UPDATE work SET ready = $3, token = $4, woken = NULL FROM picked \
          WHERE work.key = picked.key RETURNING work.key, work.wake",
         dialect.skip_locked()
