@@ -107,7 +107,7 @@ impl UnderWay {
     /// Claimed work that needs a pass: not if one goes on, whose lease is renewed.
     pub(crate) fn take_up(&self, piece: Work) -> Option<Arc<Claimed>> {
         let mut passes = self.passes();
-        passes.retain(|_, pass| pass.strong_count() > 0);
+        passes.retain(|_, pass| pass.upgrade().is_some());
         let pass = passes.get(&piece.key).and_then(Weak::upgrade);
         if pass.is_some_and(|pass| pass.renew(&piece)) {
             return None;

@@ -64,9 +64,7 @@ pub fn delete(pod: &mut Pod, reason: Reason, at: Time, cutoff: Time) -> bool {
             counted_micros: 0,
             closed: true,
         });
-        if !volume.closed {
-            volume.close(at);
-        }
+        volume.close(at);
     }
     wants
 }

@@ -305,4 +305,21 @@ mod over_a_scene {
         let told = told(EventKind::AdminNotice).map(|e| e.event.pod);
         assert_eq!(told.collect::<Vec<_>>(), [Some(unknown)]);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_volume_alone_wakes_a_tombstone_and_no_pod_that_is_alive() {
+        let (scene, ids) = with_pods(1).await;
+        let id = ids[0];
+        let wakes = async |has_container| {
+            let mut changes = Changes::default();
+            let judged = judge_stranger(scene.core(), id, has_container, &mut changes);
+            judged.await.unwrap();
+            changes.wakes.len()
+        };
+        assert_eq!((wakes(false).await, wakes(true).await), (0, 1));
+        change(&scene.store, id, |pod| {
+            pod.deleted_at = Some(crate::fixture::NOW);
+        });
+        assert_eq!((wakes(false).await, wakes(true).await), (1, 1));
+    }
 }

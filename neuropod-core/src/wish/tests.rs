@@ -16,6 +16,15 @@ fn a_deleted_pod_is_never_wished_again() {
 }
 
 #[test]
+fn the_volume_counts_until_the_delete() {
+    let mut pod = running();
+    assert!(delete(&mut pod, Reason::User, at(12), at(22)));
+    let volume = pod.volume.unwrap();
+    assert!(volume.closed);
+    assert_eq!(volume.elapsed(at(100)), Duration::from_secs(10));
+}
+
+#[test]
 fn a_pod_that_ended_by_itself_can_be_started() {
     let mut pod = running();
     pod.ended_generation = pod.generation;
