@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::http::{Answer, Request};
+use crate::http::Request;
 use crate::{a_pod, sign_in};
 
 /// So many pods of a client are enough.
@@ -109,15 +109,18 @@ impl Client {
         Ok(())
     }
 
-    /// The server's rows of this client's pods, by id.
-    pub(crate) async fn rows(&self, to: SocketAddr) -> BTreeMap<String, Value> {
-        let answer: Answer = Request::new(to, "GET", "/api/pods")
-            .bearer(&self.token)
-            .send()
-            .await;
+    /// The server's rows of this client's pods, by id; or that it can't tell them now, which is no answer to judge by.
+    pub(crate) async fn rows(&self, to: SocketAddr) -> Result<BTreeMap<String, Value>, String> {
+        let request = Request::new(to, "GET", "/api/pods").bearer(&self.token);
+        let answer = request.send().await;
+        match answer.status {
+            200 => {}
+            503 => return Err(format!("the list of pods: {answer:?}")),
+            _ => panic!("the list of pods: {answer:?}"),
+        }
         let rows = answer.json()["data"].as_array().unwrap().clone();
         let id = |row: &Value| row["podId"].as_str().unwrap().to_owned();
-        rows.into_iter().map(|row| (id(&row), row)).collect()
+        Ok(rows.into_iter().map(|row| (id(&row), row)).collect())
     }
 
     /// Checks that the server remembers all that it has acknowledged and nothing that was not asked for, and takes

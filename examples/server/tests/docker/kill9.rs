@@ -165,7 +165,7 @@ impl Trial {
         let address = self.program().address;
         let steady = self.engine.there().await.alive;
         for client in &mut self.clients {
-            let rows = client.rows(address).await;
+            let rows = client.rows(address).await.unwrap();
             client.compare(&rows);
         }
         while let Err(not_yet) = self.look().await {
@@ -192,7 +192,7 @@ impl Trial {
     async fn look(&self) -> Result<(), String> {
         let mut there = self.engine.there().await;
         for client in &self.clients {
-            for (pod, row) in client.rows(self.program().address).await {
+            for (pod, row) in client.rows(self.program().address).await? {
                 let alive = there.alive.remove(&pod).unwrap_or_default().len();
                 let volume = there.volumes.remove(&pod);
                 let settled = match (row["desired"].as_str(), row["phase"].as_str()) {
