@@ -6,10 +6,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
 
 use crate::id::PodId;
 use crate::store::{Finish, Work, WorkKey};
 use crate::time::Time;
+
+/// A pass whose lease was renewed looks again so soon, in case it took somebody's wake along.
+const AGAIN_AFTER_RENEWAL: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
 pub(crate) struct Claimed {
@@ -22,6 +26,9 @@ struct Held {
     work: Work,
     /// It was woken between two claims, so its pass may have missed something.
     woken: bool,
+    /// It may have been finished by another replica and woken anew between two claims: then its number has begun anew,
+    /// and is no help. A sweep's work always stays.
+    renewed: bool,
     /// The backend has given a hint about it since its pass last looked.
     hinted: bool,
     /// Its end is being written, or was: a claim from now on is new work.
@@ -35,6 +42,7 @@ impl Claimed {
             held: Mutex::new(Held {
                 work,
                 woken: false,
+                renewed: false,
                 hinted: false,
                 ending: false,
             }),
@@ -56,6 +64,7 @@ impl Claimed {
             return false;
         }
         held.woken |= held.work.wake != work.wake;
+        held.renewed |= !matches!(self.key, WorkKey::Sweep(_));
         held.work = work.clone();
         true
     }
@@ -83,6 +92,9 @@ impl Claimed {
             work: held.work.clone(),
             next: if held.woken || held.hinted {
                 Some(now)
+            } else if held.renewed {
+                let soon = now + AGAIN_AFTER_RENEWAL;
+                Some(next.map_or(soon, |next| next.min(soon)))
             } else {
                 next
             },
@@ -201,6 +213,15 @@ mod tests {
         end(&store, &claimed, Time::EPOCH).await;
         wake(&store).await;
         assert!(!claimed.renew(&claim(&store, Time::EPOCH).await[0]));
+    }
+
+    #[test]
+    fn what_may_have_been_finished_and_woken_anew_is_looked_at_again() {
+        let claimed = Claimed::new(a_piece());
+        // As another replica may have made it since: finished, and woken, so that its number is the first one again.
+        assert!(claimed.renew(&a_piece()));
+        let soon = Some(Time::EPOCH + AGAIN_AFTER_RENEWAL);
+        assert_eq!(claimed.finish(None, Time::EPOCH).next, soon);
     }
 
     fn a_piece() -> Work {
