@@ -5,7 +5,7 @@ use crate::auth::{Action, Identity, Owner};
 use crate::billing::{Admission, Ask, Quote};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventKind;
-use crate::id::{PodId, Tenant};
+use crate::id::PodId;
 use crate::launch::{Assignee, Deployment, Launch};
 use crate::pod::{Deadlines, Desired, Hold, Pod, PodSpec, Reason};
 use crate::pricing::PriceList;
@@ -46,37 +46,13 @@ impl Platform {
         let now = core.clock.now();
         let id = PodId::random(&core.entropy);
         let pod = Pod {
-            id,
-            owner: owner.id,
             created_by: who.user.id,
-            tenant: Tenant::new(owner.id.to_string()),
-            spec,
-            terms: quote.terms.clone(),
-            desired: Desired::Running,
-            generation: 1,
-            ended_generation: 0,
-            last_run: 0,
-            tries: 0,
-            retry_at: None,
-            queued_at: None,
             hold: hold(&quote, 1),
-            devices: Vec::new(),
-            ports: Vec::new(),
-            volume: None,
-            accept_volume_loss: false,
             deadlines: Deadlines {
                 stop_after: launch.stop_after.map(|d| now + d),
                 delete_after: launch.delete_after.map(|d| now + d),
             },
-            reason: None,
-            message: None,
-            exit_code: None,
-            run: None,
-            last_ended: None,
-            created_at: now,
-            updated_at: now,
-            deleted_at: None,
-            version: 0,
+            ..Pod::new(id, owner.id, spec, quote.terms.clone(), now)
         };
         let mut conditions = Vec::new();
         if owner.version > 0 {
