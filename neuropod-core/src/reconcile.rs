@@ -72,15 +72,26 @@ pub(crate) async fn pass(core: &Core, id: PodId, work: &Claimed) -> Result<()> {
     finish(core, work, Some(core.clock.now() + LOOK_AGAIN)).await
 }
 
-/// Finishes `work`; a lease that somebody else has by now is theirs to finish.
+/// Finishes `work`; a lease that somebody else has by now is theirs to finish. They may have finished it before this pass
+/// wrote its last row, so it is woken once more.
 pub(crate) async fn finish(core: &Core, work: &Claimed, next: Option<Time>) -> Result<()> {
-    let finish = Some(work.finish(next, core.clock.now()));
+    let now = core.clock.now();
     let changes = Changes {
-        finish,
+        finish: Some(work.finish(next, now)),
         ..Changes::default()
     };
     match core.commit(changes).await {
-        Err(e) if *e.kind() == ErrorKind::Conflict => Ok(()),
+        Err(e) if *e.kind() == ErrorKind::Conflict => {
+            let wake = Wake {
+                key: work.key().clone(),
+                at: now + LOOK_AGAIN,
+            };
+            core.commit(Changes {
+                wakes: vec![wake],
+                ..Changes::default()
+            })
+            .await
+        }
         other => other,
     }
 }

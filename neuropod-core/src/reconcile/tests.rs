@@ -158,6 +158,19 @@ async fn a_lease_that_another_has_by_now_is_theirs_to_finish() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_pass_leaves_what_it_wrote_to_another_one() {
+    let scene = Scene::new().await;
+    let key = WorkKey::Pod(scene.launch(there()).await);
+    let late = Claimed::new(scene.claim(&key).await);
+    tokio::time::advance(scene.core().settings.lease).await;
+    let work = Claimed::new(scene.claim(&key).await);
+    finish(scene.core(), &work, None).await.unwrap();
+    assert_eq!(scene.due(&key), None);
+    finish(scene.core(), &late, None).await.unwrap();
+    assert_eq!(scene.due(&key), Some(LOOK_AGAIN));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_launch_is_two_commits_and_one_look_and_a_later_run_looks_first() {
     let scene = Scene::new().await;
     let id = scene.launch(there()).await;
