@@ -9,7 +9,7 @@ use crate::auth::{Action, Identity, Owner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{PodId, TemplateId, UserId};
 use crate::orchestrator::{Capacity, LogLine, LogQuery, State, Usage};
-use crate::pod::Pod;
+use crate::pod::{Pod, Run};
 use crate::pricing::PriceList;
 use crate::store::{Changes, DocQuery, Page, PodFilter, PodQuery, StoreExt, UserQuery};
 use crate::template::Template;
@@ -51,38 +51,32 @@ impl Platform {
             .await
     }
 
-    /// Looks at the backend now, writes down what has changed, and answers the row after it.
+    /// One pod, with the ports that answer now by the backend's own word, which is written down soon after. Nothing else
+    /// is ahead of the row: a run whose start is not recorded yet has no ports to show.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`, `Unreachable`.
     pub async fn refresh(&self, who: &Identity, id: PodId) -> Result<Pod> {
-        let pod = self.allowed(who, Action::Read, id).await?;
-        if pod
-            .run
-            .as_ref()
-            .is_none_or(|run| run.ready_at.is_some() && run.endpoints.iter().all(|e| e.ready))
-        {
+        let mut pod = self.allowed(who, Action::Read, id).await?;
+        let all_ready = |run: &Run| run.ready_at.is_some() && run.endpoints.iter().all(|e| e.ready);
+        let Some(run) = started(&pod).filter(|run| !all_ready(run)) else {
             return Ok(pod);
-        }
-        let Some(run) = &pod.run else { return Ok(pod) };
+        };
+        let id_of_run = pod.run_id(run);
         let seen = self.0.orchestrator.observe(id).await?;
-        let instance = seen
-            .instances
-            .into_iter()
-            .find(|i| i.run == pod.run_id(run));
-        let mut shown = pod.clone();
+        let instance = seen.instances.into_iter().find(|i| i.run == id_of_run);
         if let (Some(run), Some(State::Running { endpoints, .. })) =
-            (&mut shown.run, instance.map(|i| i.state))
+            (&mut pod.run, instance.map(|i| i.state))
+            && endpoints != run.endpoints
         {
             run.endpoints = endpoints;
-        }
-        self.0
-            .commit(Changes {
+            let changes = Changes {
                 wakes: vec![wake(id, self.0.clock.now())],
                 ..Changes::default()
-            })
-            .await?;
-        Ok(shown)
+            };
+            self.0.commit(changes).await?;
+        }
+        Ok(pod)
     }
 
     /// The log of the pod's run, or of its last one.
@@ -96,7 +90,7 @@ impl Platform {
         query: &LogQuery,
     ) -> Result<BoxStream<'static, Result<LogLine>>> {
         let pod = self.allowed(who, Action::Read, id).await?;
-        if let Some(run) = pod.run.as_ref().filter(|r| r.started_at.is_some()) {
+        if let Some(run) = started(&pod) {
             return self.0.orchestrator.logs(pod.run_id(run), query).await;
         }
         match pod.last_ended {
@@ -111,7 +105,7 @@ impl Platform {
     /// `NotFound`, `Unreachable`.
     pub async fn usage(&self, who: &Identity, id: PodId) -> Result<Usage> {
         let pod = self.allowed(who, Action::Read, id).await?;
-        match pod.run.as_ref().filter(|r| r.started_at.is_some()) {
+        match started(&pod) {
             Some(run) => self.0.orchestrator.usage(pod.run_id(run)).await,
             None => Ok(Usage::default()),
         }
@@ -229,7 +223,15 @@ impl Platform {
     }
 }
 
+/// The run that is known to have started.
+fn started(pod: &Pod) -> Option<&Run> {
+    pod.run.as_ref().filter(|run| run.started_at.is_some())
+}
+
 fn template(body: serde_json::Value) -> Result<Template> {
     serde_json::from_value(body)
         .map_err(|e| Error::internal("A template in the store can't be read.").caused_by(e))
 }
+
+#[cfg(test)]
+mod tests;
