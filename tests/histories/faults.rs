@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use neuropod::fault::{Call, Fault, Reply};
 use tokio::sync::Notify;
 
+use crate::once::VERY_LATE;
 use crate::rng::Dice;
 use crate::watched::Watch;
 use crate::world::LEASE;
@@ -15,40 +17,53 @@ use crate::world::LEASE;
 pub(crate) enum Faults {
     /// Two replicas, whose calls are late often, and refused or lost now and then.
     Thrown,
-    /// One replica, that dies at one call.
-    Crash(Arc<Crash>),
+    /// One call alone.
+    Once(Arc<Once>),
 }
 
-/// The call at which the replica dies, counted over all it makes, from 1.
+/// The call that goes wrong, counted over all that are made, from 1.
 #[derive(Debug)]
-pub(crate) struct Crash {
+pub(crate) struct Once {
     pub(crate) at: u64,
     pub(crate) point: Point,
     pub(crate) calls: AtomicU64,
-    /// Told when that call is made.
-    pub(crate) now: Notify,
+    /// Told when its replica dies.
+    pub(crate) died: Notify,
 }
 
-/// What becomes of the last call of a replica.
+/// What becomes of that call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Point {
-    /// It never arrives.
+    /// The replica dies, and it never arrives.
     Before,
-    /// It takes effect, and nobody is there to hear the answer.
+    /// It takes effect, and the replica dies before it hears the answer.
     After,
-    /// It takes effect when the replica has long been started again.
+    /// The replica dies, and it takes effect when the replica has long been started again.
     Late,
+    /// The same, but when the pod has its next run.
+    NextRun,
+    /// It is so slow that another replica takes the pod up, and both go on.
+    Slow,
 }
 
 impl Point {
-    pub(crate) const ALL: [Self; 3] = [Self::Before, Self::After, Self::Late];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Before,
+        Self::After,
+        Self::Late,
+        Self::NextRun,
+        Self::Slow,
+    ];
 }
 
 impl Faults {
     pub(crate) fn replicas(&self) -> usize {
         match self {
             Self::Thrown => 2,
-            Self::Crash(_) => 1,
+            Self::Once(once) => match once.point {
+                Point::Slow => 2,
+                _ => 1,
+            },
         }
     }
 
@@ -56,7 +71,7 @@ impl Faults {
     pub(crate) fn outlast_leases(&self, dice: &Dice) -> bool {
         match self {
             Self::Thrown => dice.one_in(3),
-            Self::Crash(_) => true,
+            Self::Once(_) => true,
         }
     }
 
@@ -76,7 +91,7 @@ impl Faults {
             }
             match &faults {
                 Self::Thrown => thrown(&dice, outlast_leases),
-                Self::Crash(crash) => crash.fault(call, &watch),
+                Self::Once(once) => once.fault(call, &watch),
             }
         }
     }
@@ -99,20 +114,25 @@ fn thrown(dice: &Dice, outlast_leases: bool) -> Fault {
     }
 }
 
-impl Crash {
+impl Once {
     fn fault(&self, call: Call, watch: &Watch) -> Fault {
         if self.calls.fetch_add(1, Ordering::Relaxed) + 1 != self.at {
             return Fault::default();
         }
-        watch.note(|| format!("crash at {} {:?}", call.operation, self.point));
-        self.now.notify_one();
+        watch.note(|| format!("{:?}: {}", self.point, call.operation));
+        let survives = matches!(self.point, Point::Slow);
+        if !survives {
+            self.died.notify_one();
+        }
         Fault {
             before: match self.point {
+                Point::Before | Point::After => Duration::ZERO,
                 Point::Late => LEASE / 2,
-                _ => std::time::Duration::ZERO,
+                Point::NextRun => VERY_LATE,
+                Point::Slow => LEASE * 3,
             },
             refuse: matches!(self.point, Point::Before),
-            reply: Reply::Never,
+            reply: if survives { Reply::Given } else { Reply::Never },
             ..Fault::default()
         }
     }
