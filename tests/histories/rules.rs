@@ -1,4 +1,4 @@
-//! Each rule of the design, taken out alone, is missed by some history.
+//! Each rule of the design, taken out alone, is missed by some history or life.
 
 use std::ops::Range;
 

@@ -149,8 +149,9 @@ async fn a_lease_that_another_has_by_now_is_theirs_to_finish() {
     finish(scene.core(), &late, None).await.unwrap();
     assert!(scene.due(&key).is_some(), "it goes on");
 
-    scene.plan(|_| Fault {
-        refuse: true,
+    let mut first = true;
+    scene.plan(move |_| Fault {
+        refuse: std::mem::take(&mut first),
         ..Fault::default()
     });
     let unknown = finish(scene.core(), &work, None).await.unwrap_err();
