@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use neuropod_core::event::NewEvent;
 use neuropod_core::id::{AccountId, PodId, UserId};
+use neuropod_core::pod::Pod;
 use neuropod_core::store::{
     Changes, Condition, LeaseChange, Meter, PodFilter, Tables, Transfer, WorkKey, Writes,
 };
@@ -37,6 +38,8 @@ struct Needs {
     documents: BTreeSet<Id>,
     transfers: BTreeSet<String>,
     meters: BTreeSet<Meter>,
+    /// Meters of the pods as they are written: what a commit writes counts for the payer that a later one asks about.
+    written: BTreeSet<Meter>,
     leases: BTreeSet<String>,
     work: BTreeSet<WorkKey>,
 }
@@ -82,6 +85,7 @@ impl Needs {
     fn changes(&mut self, changes: &Changes) {
         for pod in &changes.pods {
             self.pods.insert(pod.id);
+            self.written.extend(meters(pod));
             // To leave a count of others can't break their condition; to join one can.
             let mut joins = |filter: PodFilter| self.questions.insert(filter.to_string(), true);
             if pod.queued_at.is_some() {
@@ -117,6 +121,12 @@ impl Needs {
         self.work
             .extend(changes.finish.iter().map(|f| f.work.key.clone()));
     }
+}
+
+/// The meters that count for whoever pays for this pod.
+fn meters(pod: &Pod) -> impl Iterator<Item = Meter> + use<> {
+    let run = pod.run.as_ref().map(|run| Meter::Run(pod.id, run.n));
+    run.into_iter().chain([Meter::Volume(pod.id)])
 }
 
 /// The rows of a transaction under way.
@@ -158,15 +168,15 @@ impl Batch {
             .collect();
         pods::count_elsewhere(db, &needs.counts, tables).await?;
         leases::load(db, &needs.leases, tables).await?;
-        let running = needs.payers.iter().flat_map(|payer| {
+        let mut all = needs.meters;
+        for payer in &needs.payers {
             let pods = tables.pods_in(&PodFilter::PaidBy(payer.clone()), None);
-            pods.flat_map(|pod| {
-                let run = pod.run.as_ref().map(|run| Meter::Run(pod.id, run.n));
-                run.into_iter().chain([Meter::Volume(pod.id)])
-            })
-        });
-        let meters: BTreeSet<_> = running.chain(needs.meters).collect();
-        ledger::load_meters(db, meters, tables).await?;
+            all.extend(pods.flat_map(|pod| meters(pod)));
+        }
+        if !needs.payers.is_empty() {
+            all.extend(needs.written);
+        }
+        ledger::load_meters(db, all, tables).await?;
         ledger::load_transfers(db, &needs.transfers, tables).await?;
         documents::load(db, &needs.documents, tables).await?;
         work::load(db, &needs.work, tables).await?;
