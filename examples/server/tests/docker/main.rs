@@ -13,6 +13,7 @@ mod kill9;
 mod pods;
 #[path = "../support/program.rs"]
 mod program;
+mod restored;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -67,9 +67,7 @@ async fn a_pod_is_reached_stopped_started_and_deleted() {
 
     pod.ask("DELETE", "").await;
     pod.until_there_is(&There::default()).await;
-    let path = format!("/api/pods/{}", pod.id);
-    let answer = pod.user.request("GET", &path).send().await;
-    answer.problem(404, "not_found");
+    pod.is_forgotten().await;
     pod.user.program.kill().await;
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -113,6 +111,21 @@ impl Pod {
             }
             let said = self.user.program.said();
             assert!(Instant::now() < deadline, "{connections}\n{said}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Waits until the server knows it no more, which is a little after the engine has nothing of it.
+    async fn is_forgotten(&self) {
+        let path = format!("/api/pods/{}", self.id);
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let answer = self.user.request("GET", &path).send().await;
+            if answer.status != 200 {
+                answer.problem(404, "not_found");
+                return;
+            }
+            assert!(Instant::now() < deadline, "{answer:?}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
