@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use neuropod_core::orchestrator::Device;
+use crate::gpu::Gpus;
 
 /// How the engine is reached and used.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub struct Config {
     /// The address that ports are published on; loopback unless chosen otherwise.
     pub bind: String,
     /// The engine's GPUs.
-    pub devices: Vec<Device>,
+    pub gpus: Gpus,
     /// How long one call may take.
     pub deadline: Duration,
     /// After so long a silence of a stream the engine is asked whether it is there, and for the stream anew: it is
@@ -25,14 +25,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// The default engine, on loopback, without GPUs.
+    /// The default engine, on loopback, with the GPUs of this machine.
     pub fn new(installation: impl Into<String>) -> Self {
         Self {
             host: None,
             installation: installation.into(),
             public_host: "localhost".to_owned(),
             bind: "127.0.0.1".to_owned(),
-            devices: Vec::new(),
+            gpus: Gpus::of_this_machine(),
             deadline: Duration::from_secs(30),
             idle: Duration::from_secs(30),
         }

@@ -9,7 +9,7 @@ use bollard::models::{
     RestartPolicy, RestartPolicyNameEnum, Volume,
 };
 use neuropod_core::ErrorKind;
-use neuropod_core::id::{PodId, RunId};
+use neuropod_core::id::{DeviceId, PodId, RunId};
 use neuropod_core::orchestrator::{ExitCause, Instance, State, Workload};
 use neuropod_core::pod::{Endpoint, Proto};
 use neuropod_core::time::Time;
@@ -84,6 +84,16 @@ pub(crate) fn mounts(seen: &ContainerInspectResponse, pod: PodId) -> bool {
     let name = volume_name(pod);
     let mounts = seen.mounts.iter().flatten();
     mounts.into_iter().any(|m| m.name.as_ref() == Some(&name))
+}
+
+/// The devices that a container was given.
+pub(crate) fn devices(seen: &ContainerInspectResponse) -> Vec<DeviceId> {
+    let host = seen.host_config.as_ref();
+    let requests = host.and_then(|h| h.device_requests.as_ref());
+    let ids = requests.into_iter().flatten().flat_map(|r| &r.device_ids);
+    ids.flatten()
+        .map(|id| DeviceId::from(id.as_str()))
+        .collect()
 }
 
 fn run_of(labels: &Labels) -> Option<RunId> {

@@ -5,6 +5,7 @@ mod connection;
 mod convert;
 mod engine;
 mod error;
+mod gpu;
 mod known;
 mod launch;
 mod log;
@@ -17,4 +18,5 @@ mod usage;
 mod watch;
 
 pub use config::Config;
+pub use gpu::Gpus;
 pub use orchestrator::DockerOrchestrator;

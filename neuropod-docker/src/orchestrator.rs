@@ -182,7 +182,7 @@ impl Orchestrator for DockerOrchestrator {
             "Jupyter is not started beside the image's program.",
         ];
         Ok(Capacity {
-            devices: self.engine.config.devices.clone(),
+            devices: self.engine.config.gpus.devices().await,
             needs_host_ports: true,
             caveats: caveats.map(str::to_owned).into(),
             ..Capacity::default()

@@ -10,6 +10,7 @@ use neuropod_core::orchestrator::{State, Usage};
 use crate::convert;
 use crate::engine::Engine;
 use crate::error::{status, unreachable};
+use crate::gpu::GpuUsage;
 
 pub(crate) async fn usage(engine: &Engine, run: RunId) -> Result<Usage> {
     let container = engine.of_run(run).await?;
@@ -17,17 +18,19 @@ pub(crate) async fn usage(engine: &Engine, run: RunId) -> Result<Usage> {
     let Some(container) = running else {
         return Ok(Usage::default());
     };
+    let devices = convert::devices(&container.inspected);
+    let gpu = engine.config.gpus.usage(devices).await;
     let options = StatsOptionsBuilder::new().stream(false).one_shot(true);
     let mut stats = engine.docker.stats(&container.id, Some(options.build()));
     match engine.call("docker stats", stats.next()).await? {
         None => Ok(Usage::default()),
         Some(Err(e)) if status(&e) == Some(404) => Ok(Usage::default()),
         Some(Err(e)) => Err(unreachable("docker stats", e)),
-        Some(Ok(stats)) => Ok(of(stats)),
+        Some(Ok(stats)) => Ok(of(stats, gpu)),
     }
 }
 
-fn of(stats: ContainerStatsResponse) -> Usage {
+fn of(stats: ContainerStatsResponse, gpu: GpuUsage) -> Usage {
     // The engine has no time, and zeros for all, where the container ended in between.
     let Some(at) = convert::time(stats.read.as_ref()) else {
         return Usage::default();
@@ -46,6 +49,8 @@ fn of(stats: ContainerStatsResponse) -> Usage {
         memory_limit_bytes: memory.limit,
         rx_bytes: bytes(|n| n.rx_bytes),
         tx_bytes: bytes(|n| n.tx_bytes),
+        gpu_percent: gpu.percent,
+        gpu_memory_bytes: gpu.memory_bytes,
         ..Usage::default()
     }
 }
