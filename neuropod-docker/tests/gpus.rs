@@ -1,17 +1,22 @@
-//! What a backend tells of the GPUs: by NVIDIA's library where there is one, and else by one that plays it.
+//! What a backend tells of the GPUs: by NVIDIA's library where there is one, and else by one that plays it. And what
+//! the containers on a real engine have of them.
 
 mod support;
 
 use std::collections::BTreeSet;
 
+use futures::StreamExt;
 use neuropod_core::Orchestrator;
-use neuropod_core::orchestrator::Device;
+use neuropod_core::conformance::orchestrator::{self as conformance, Image};
+use neuropod_core::id::DeviceId;
+use neuropod_core::orchestrator::{Device, Ensured, Fence, LogQuery, Workload};
 use neuropod_docker::{Config, DockerOrchestrator, Gpus};
 
 use tokio::sync::Mutex;
 
+use support::hook::hook_is_there;
 use support::nvml;
-use support::{engine, engine_is_there, unique};
+use support::{IMAGE, engine, engine_is_there, unique};
 
 /// What is played is the same for all tests of this process, and one of them breaks it.
 static PLAYED: Mutex<()> = Mutex::const_new(());
@@ -81,4 +86,79 @@ async fn without_a_library_there_are_no_gpus() {
         return;
     };
     assert_eq!(devices, []);
+}
+
+/// What a container that ends at once finds in its environment.
+async fn printed(docker: &DockerOrchestrator, devices: &[&str]) -> String {
+    let shell = Image {
+        name: IMAGE.to_owned(),
+        args: ["sh", "-c", "echo $NVIDIA_VISIBLE_DEVICES"]
+            .map(str::to_owned)
+            .to_vec(),
+    };
+    let w = Workload {
+        devices: devices.iter().copied().map(DeviceId::from).collect(),
+        ..conformance::workload(shell)
+    };
+    let ensured = docker.ensure(&w, &Fence::open()).await;
+    assert_eq!(ensured.expect("ensure"), Ensured::Present);
+    let follow = LogQuery {
+        follow: true,
+        ..LogQuery::default()
+    };
+    let log = docker.logs(w.run, &follow).await.expect("a log");
+    let lines: Vec<_> = log.map(|line| line.expect("a line").text).collect().await;
+    docker.purge(w.run.pod).await.expect("purged");
+    lines.concat()
+}
+
+/// Images made for GPUs ask for all of them by that name, so a container that was given none must refuse.
+#[tokio::test]
+async fn a_container_sees_the_devices_it_was_given_or_void() {
+    let Some((docker, _)) = told(nvml::gpus()).await else {
+        return;
+    };
+    if !hook_is_there() {
+        return;
+    }
+    assert_eq!(printed(&docker, &["GPU-1", "GPU-2"]).await, "GPU-1,GPU-2");
+    assert_eq!(printed(&docker, &[]).await, "void");
+}
+
+#[tokio::test]
+async fn what_a_pod_uses_of_its_gpus_is_told_where_it_can_be_measured() {
+    let _whole = PLAYED.lock().await;
+    let Some((docker, _)) = told(Gpus::by_library(nvml::stand_in())).await else {
+        return;
+    };
+    if !hook_is_there() {
+        return;
+    }
+    let mib = |n: u64| Some((n * neuropod_nvml::USED_MIB) << 20);
+    let percent = Some(neuropod_nvml::PERCENT);
+    // A part of a GPU tells its memory only.
+    for (devices, expected) in [
+        (&[0][..], (percent, mib(1))),
+        (&[2], (None, mib(1))),
+        (&[0, 3], (None, mib(2))),
+        (&[], (None, None)),
+    ] {
+        let ids = devices.iter().map(|&n| neuropod_nvml::DEVICES[n].uuid);
+        let w = Workload {
+            devices: ids.map(DeviceId::from).collect(),
+            ..conformance::workload(sleeps())
+        };
+        let ensured = docker.ensure(&w, &Fence::open()).await;
+        assert_eq!(ensured.expect("ensure"), Ensured::Present);
+        let used = docker.usage(w.run).await.expect("usage");
+        docker.purge(w.run.pod).await.expect("purged");
+        assert_eq!((used.gpu_percent, used.gpu_memory_bytes), expected);
+    }
+}
+
+fn sleeps() -> Image {
+    Image {
+        name: IMAGE.to_owned(),
+        args: ["sleep", "1000000"].map(str::to_owned).to_vec(),
+    }
 }

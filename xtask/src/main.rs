@@ -10,6 +10,7 @@ mod engine;
 mod features;
 mod first_pod;
 mod folder;
+mod gpu;
 mod http;
 mod postgres;
 mod readme;

@@ -6,11 +6,13 @@
 
 use crate::docker::{Answer, Docker};
 use crate::folder::Folder;
+use crate::gpu;
 use crate::shell;
 use anyhow::{Result, bail};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ pub(crate) struct Space {
 struct Engine {
     pid: u32,
     docker: Docker,
+    gpu_records: PathBuf,
 }
 
 impl Space {
@@ -38,15 +41,16 @@ impl Space {
         let place = |name: &str| path.join(name).display().to_string();
         let (_, group) = shell::identity(None)?;
         let log = File::create(path.join("docker.log"))?;
+        let hook = gpu::stand_in(&path.join("bin"))?;
         let mut child = shell::root("unshare")?
             .args([
                 "--net",
                 "--",
                 "sh",
                 "-c",
-                "ip link set lo up && exec dockerd \"$@\"",
-                "sh",
+                "ip link set lo up && export PATH=\"$0:$PATH\" && exec dockerd \"$@\"",
             ])
+            .arg(hook.folder)
             .args(["--host", &format!("unix://{}", place("docker.sock"))])
             .args(["--group", &group.to_string()])
             .args(["--data-root", &place("data"), "--exec-root", &place("run")])
@@ -74,13 +78,24 @@ impl Space {
             .trim()
             .parse()?;
         Ok(Self {
-            engine: Some(Engine { pid, docker }),
+            engine: Some(Engine {
+                pid,
+                docker,
+                gpu_records: hook.records,
+            }),
         })
     }
 
     /// The engine, if there is one.
     pub(crate) fn docker(&self) -> Option<&Docker> {
         self.engine.as_ref().map(|engine| &engine.docker)
+    }
+
+    /// Where it is kept what containers with GPUs were asked to be, if there is an engine.
+    pub(crate) fn gpu_records(&self) -> Option<&Path> {
+        self.engine
+            .as_ref()
+            .map(|engine| engine.gpu_records.as_path())
     }
 
     /// A command in this network, as the given user and group.

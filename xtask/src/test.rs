@@ -87,6 +87,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .docker()
             .map(|docker| ("NEUROPOD_TEST_DOCKER", docker.host())),
     );
+    suite.envs(
+        space
+            .gpu_records()
+            .map(|records| ("NEUROPOD_TEST_GPU_RECORDS", records)),
+    );
     suite.envs(database.map(|url| ("NEUROPOD_TEST_POSTGRES", url)));
     steps.tests("suite", &mut suite);
     steps.step("clean-up", || folder.clear());

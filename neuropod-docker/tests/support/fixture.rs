@@ -13,10 +13,13 @@ use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
     RemoveImageOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
 };
-use neuropod_core::conformance::orchestrator::{Able, Fixture, Image, Outside, Program, Subject};
-use neuropod_core::id::{PodId, RunId};
+use neuropod_core::conformance::orchestrator::{
+    Able, Fixture, Image, Outside, Program, Subject, Unable,
+};
+use neuropod_core::id::{DeviceId, PodId, RunId};
 use neuropod_docker::{Config, DockerOrchestrator};
 
+use super::hook::Records;
 use super::proxy::Proxy;
 use super::registry::Registry;
 use super::{IMAGE, docker, unique};
@@ -135,6 +138,12 @@ fn labelled(label: &str) -> HashMap<String, Vec<String>> {
     [("label".to_owned(), vec![label.to_owned()])].into()
 }
 
+fn records() -> Able<Records> {
+    Records::named().ok_or(Unable(
+        "NEUROPOD_TEST_GPU_RECORDS names no records of a hook that plays NVIDIA's.",
+    ))
+}
+
 /// What a shell does to be that program; `None` for those that come from the registry.
 fn script(program: Program) -> Option<&'static str> {
     Some(match program {
@@ -226,6 +235,16 @@ impl Fixture for OnDocker {
                 return port;
             }
         }
+    }
+
+    fn free_devices(&self) -> Able<[DeviceId; 2]> {
+        records()?;
+        Ok([1, 2].map(|n| DeviceId::new(format!("GPU-{}-{n}", self.installation))))
+    }
+
+    async fn given(&self, run: RunId) -> Able<Vec<DeviceId>> {
+        let given = records()?.given(&self.of_run(run).await);
+        Ok(given.into_iter().map(DeviceId::new).collect())
     }
 
     async fn foreign(&self) -> usize {

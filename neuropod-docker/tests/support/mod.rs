@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub)] // each test takes what it needs
 
 pub mod fixture;
+pub mod hook;
 pub mod nvml;
 pub mod proxy;
 pub mod registry;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::id::{PodId, RunId};
+use crate::id::{DeviceId, PodId, RunId};
 
 /// Starts known programs, and does what others do to a backend. It serves one case.
 #[async_trait]
@@ -18,6 +18,16 @@ pub trait Fixture: fmt::Debug + Send + Sync + 'static {
     /// A host port that nobody uses, another at each call.
     fn free_port(&self) -> u16;
 
+    /// Two devices that nobody uses.
+    fn free_devices(&self) -> Able<[DeviceId; 2]> {
+        Err(NO_DEVICES)
+    }
+
+    /// The devices that the run's container was given, asked of whatever gives them.
+    async fn given(&self, _run: RunId) -> Able<Vec<DeviceId>> {
+        Err(NO_DEVICES)
+    }
+
     /// How many of the objects are still there, unharmed, that [`Outside::Foreign`] and [`Outside::ForeignVolume`]
     /// made.
     async fn foreign(&self) -> usize;
@@ -25,6 +35,8 @@ pub trait Fixture: fmt::Debug + Send + Sync + 'static {
     /// The names of everything on the backend that is marked as this pod's, asked of the backend directly.
     async fn left(&self, pod: PodId) -> Vec<String>;
 }
+
+const NO_DEVICES: Unable = Unable("This fixture has no devices.");
 
 /// What a fixture answers; if it can't, the case is left out.
 pub type Able<T = ()> = Result<T, Unable>;

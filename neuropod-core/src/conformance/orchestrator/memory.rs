@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use super::{Able, Fixture, Image, Outside, Program, Subject, Unable};
 use crate::Orchestrator;
 use crate::error::Refusal;
-use crate::id::PodId;
+use crate::id::{DeviceId, PodId, RunId};
 use crate::memory::{Behaviour, MemoryOrchestrator};
-use crate::orchestrator::ExitCause;
+use crate::orchestrator::{Device, ExitCause};
 
+const DEVICES: [&str; 2] = ["GPU-1", "GPU-2"];
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// An engine in memory, and a fixture for it.
@@ -22,7 +23,13 @@ pub fn subject() -> Arc<Subject> {
 
 /// The same engine behind something else.
 pub fn subject_of(wrap: impl FnOnce(MemoryOrchestrator) -> Arc<dyn Orchestrator>) -> Arc<Subject> {
-    let mut builder = MemoryOrchestrator::builder();
+    let device = |id: &str| Device {
+        id: DeviceId::from(id),
+        product: "NVIDIA GeForce RTX 4050".to_owned(),
+        memory_mib: 6141,
+        healthy: true,
+    };
+    let mut builder = MemoryOrchestrator::builder().devices(DEVICES.map(device));
     for program in Program::ALL {
         if let (Ok(image), Ok(behaviour)) = (name(program), behaviour(program)) {
             builder = builder.image(image, behaviour);
@@ -162,6 +169,16 @@ impl Fixture for Memory {
 
     fn free_port(&self) -> u16 {
         self.port.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn free_devices(&self) -> Able<[DeviceId; 2]> {
+        Ok(DEVICES.map(DeviceId::from))
+    }
+
+    async fn given(&self, run: RunId) -> Able<Vec<DeviceId>> {
+        let there = self.engine.inventory().containers;
+        let of_run = there.into_iter().find(|c| c.instance.run == run);
+        Ok(of_run.expect("its container is there").devices)
     }
 
     async fn foreign(&self) -> usize {

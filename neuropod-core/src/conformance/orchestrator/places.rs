@@ -18,6 +18,8 @@ pub(super) fn cases() -> impl IntoIterator<Item = Case<Subject, Able>> {
         a_taken_port_is_told_and_stays_seen,
         what_a_taken_port_left_is_removed_by_stop,
         a_port_is_free_again_after_the_end,
+        a_container_is_given_the_devices_that_are_named_and_no_other,
+        a_container_without_devices_is_given_none,
         a_device_that_is_not_there_is_told,
     ]
 }
@@ -113,6 +115,31 @@ async fn a_port_is_free_again_after_the_end(s: Arc<Subject>) -> Able {
     s.stop(w.run, Duration::from_secs(1)).await;
     s.ended(w.run).await;
     s.run(&next(&w)).await;
+    Ok(())
+}
+
+async fn a_container_is_given_the_devices_that_are_named_and_no_other(s: Arc<Subject>) -> Able {
+    let [first, second] = s.fixture.free_devices()?;
+    let with = |devices: &[&DeviceId]| -> Able<Workload> {
+        Ok(Workload {
+            devices: devices.iter().map(|&id| id.clone()).collect(),
+            ..s.workload(Program::Sleeps)?
+        })
+    };
+    for devices in [&[&second][..], &[&first, &second]] {
+        let w = with(devices)?;
+        s.run(&w).await;
+        assert_eq!(s.fixture.given(w.run).await?, w.devices);
+        s.remove(w.run).await;
+    }
+    Ok(())
+}
+
+async fn a_container_without_devices_is_given_none(s: Arc<Subject>) -> Able {
+    s.fixture.free_devices()?;
+    let w = s.workload(Program::Sleeps)?;
+    s.run(&w).await;
+    assert_eq!(s.fixture.given(w.run).await?, []);
     Ok(())
 }
 

@@ -61,6 +61,9 @@ impl Orchestrator for Broken {
         {
             volume.id = None;
         }
+        if self.breaks(Promise::DevicesAreGiven) {
+            workload.devices.truncate(1);
+        }
         let open = Fence::open();
         let asks = !self.breaks(Promise::AskTheFence);
         let fence = if asks { fence } else { &open };

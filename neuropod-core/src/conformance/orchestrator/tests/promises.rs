@@ -12,6 +12,7 @@ pub(super) enum Promise {
     HashOfTheSpecification,
     PurgeTakesTheVolume,
     LostVolumeIsTold,
+    DevicesAreGiven,
     StopKeepsEvidence,
     StopRemovesTheUnstarted,
     TimesAreKept,
@@ -91,6 +92,10 @@ pub(super) const CASES: &[(Promise, &[&str])] = &[
             "a_volume_that_is_gone_is_told",
             "a_volume_that_is_another_is_told",
         ],
+    ),
+    (
+        Promise::DevicesAreGiven,
+        &["a_container_is_given_the_devices_that_are_named_and_no_other"],
     ),
     (
         Promise::StopKeepsEvidence,
