@@ -1,6 +1,7 @@
 //! [`Platform`]: what users call. It writes wishes; the loops make the backend agree.
 
 mod builder;
+mod catalogue;
 mod reads;
 mod seed;
 mod verbs;

@@ -1,5 +1,7 @@
 //! The price list and GPU catalogue, as data: a document of the store, seeded at first start.
 
+mod product;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -57,7 +59,8 @@ pub struct GpuSpecs {
 /// Which devices an entry stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GpuMatch {
-    /// Product names, any of them, compared without regard to case; empty matches nothing.
+    /// Product names, any of them; the vendor's words (`NVIDIA GeForce`), case and signs between words make no
+    /// difference. Empty matches nothing.
     pub products: Vec<String>,
     /// At least so much memory, in MiB.
     pub memory_mib: u64,
@@ -66,11 +69,8 @@ pub struct GpuMatch {
 impl GpuMatch {
     /// Whether a device of this product and memory is one of those.
     pub fn fits(&self, product: &str, memory_mib: u64) -> bool {
-        memory_mib >= self.memory_mib
-            && self
-                .products
-                .iter()
-                .any(|p| p.eq_ignore_ascii_case(product))
+        let name = product::slug(product);
+        memory_mib >= self.memory_mib && self.products.iter().any(|p| product::slug(p) == name)
     }
 }
 

@@ -23,6 +23,9 @@ const SET_ASIDE: Duration = Duration::from_secs(600);
 /// So many times other ports are picked when one is leased already.
 const PORT_TRIES: usize = 32;
 
+/// A queue in which somebody waits is served again so soon: a device may have come, or come back, which nobody tells.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
 /// The lease of a device.
 pub(crate) fn resource(device: &DeviceId) -> String {
     format!("device/{device}")
@@ -87,8 +90,9 @@ pub(crate) async fn open_own(core: &Core, pod: Pod) -> Result<Option<Pod>> {
     }
 }
 
-/// Serves the queue of `product`: opens every pod that fits, the longest wait first.
-pub(crate) async fn serve(core: &Core, product: &GpuId) -> Result<()> {
+/// Serves the queue of `product`: opens every pod that fits, the longest wait first. Answers whether somebody still waits.
+pub(crate) async fn serve(core: &Core, product: &GpuId) -> Result<bool> {
+    let mut waits = false;
     let mut query = PodQuery {
         filter: PodFilter::QueuedFor(product.clone()),
         after: None,
@@ -102,8 +106,9 @@ pub(crate) async fn serve(core: &Core, product: &GpuId) -> Result<()> {
             };
             let needed = pod.spec.devices as usize;
             if free.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
+            waits |= free.len() < needed;
             if free.len() >= needed {
                 free.truncate(needed);
                 let changes = Changes {
@@ -115,7 +120,7 @@ pub(crate) async fn serve(core: &Core, product: &GpuId) -> Result<()> {
         }
         match page.next {
             Some(next) => query.after = Some(next),
-            None => return Ok(()),
+            None => return Ok(waits),
         }
     }
 }
@@ -123,7 +128,7 @@ pub(crate) async fn serve(core: &Core, product: &GpuId) -> Result<()> {
 /// Serves the queue of `work`, and finishes it.
 pub(crate) async fn pass(core: &Core, product: &GpuId, work: &Claimed) -> Result<()> {
     let next = match serve(core, product).await {
-        Ok(()) => None,
+        Ok(waits) => waits.then(|| core.clock.now() + LOOK_AGAIN),
         // Somebody changed one of the pods, or the backend did not answer: again, soon.
         Err(e) if *e.kind() == ErrorKind::Conflict => Some(core.clock.now()),
         Err(_) => Some(core.clock.now() + Duration::from_secs(3)),

@@ -182,6 +182,18 @@ async fn a_queue_that_was_not_served_is_served_again_soon() {
     assert_eq!(scene.pod(id).await.devices.len(), 1);
 }
 
+/// A device that was broken works again, or a new one is there.
+#[tokio::test(start_paused = true)]
+async fn a_queue_in_which_somebody_waits_is_served_again_without_being_told() {
+    let scene = Scene::new().await;
+    scene.launch(on_a_device()).await;
+    scene.round().await;
+    scene.launch(on_a_device()).await;
+    scene.round().await;
+    scene.round().await;
+    assert_eq!(scene.due(&queue()), Some(30 * SECOND));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_device_that_somebody_took_first_is_a_conflict() {
     let scene = Scene::new().await;
