@@ -25,7 +25,7 @@ pub(crate) async fn platform(config: &Config) -> Result<Platform> {
         keys,
         config.session_rules(),
     );
-    Platform::builder()
+    let platform = Platform::builder()
         .orchestrator(orchestrator(config, &*store).await?)
         .store(store)
         .auth(sessions)
@@ -35,7 +35,12 @@ pub(crate) async fn platform(config: &Config) -> Result<Platform> {
             ..Settings::default()
         })
         .build()
-        .await
+        .await?;
+    let price = config.default_gpu_price;
+    for gpu in platform.add_products(price).await? {
+        tracing::info!(%gpu, %price, "a GPU that the catalogue lacked has an entry now");
+    }
+    Ok(platform)
 }
 
 async fn store(config: &Config) -> Result<Arc<dyn Store>> {
@@ -81,6 +86,7 @@ async fn docker(config: &Config, store: &dyn Store) -> Result<DockerOrchestrator
         host: Some(host.to_owned()),
         public_host: config.public_host.clone(),
         bind: config.publish_address.to_string(),
+        gpus: config.gpus()?,
         ..docker::Config::new(store.installation().await?)
     });
     let engine = connected.await.map_err(|e| {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Parser, ValueEnum};
 use neuropod::auth::{SessionRules, SigningKeys};
+use neuropod::docker::Gpus;
 use neuropod::id::Entropy;
+use neuropod::money::Money;
 use neuropod::pod::{Resources, Secret};
 use neuropod::{Error, Result};
 
@@ -36,6 +38,14 @@ pub struct Config {
     /// The Docker engine; `unix:///var/run/docker.sock` if not given
     #[arg(long, env = "DOCKER_HOST")]
     pub docker_host: Option<String>,
+
+    /// The engine's GPUs as `uuid:product:MiB`, with commas between them; if not given, those of this machine
+    #[arg(long, env = "NEUROPOD_GPUS", default_value = "")]
+    pub gpus: String,
+
+    /// Per hour, of a GPU that the catalogue lacks when the server starts
+    #[arg(long, env = "NEUROPOD_DEFAULT_GPU_PRICE", default_value = "2.50", value_parser = price)]
+    pub default_gpu_price: Money,
 
     /// Development mode: anybody signs in as anybody. Binds to loopback only
     #[arg(long, env = "NEUROPOD_DEV", value_parser = BoolishValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true")]
@@ -156,6 +166,24 @@ impl Config {
         given.unwrap_or("unix:///var/run/docker.sock")
     }
 
+    /// The engine's GPUs: those that are written down, or this machine's if the engine is here.
+    ///
+    /// # Errors
+    /// If one of them is not written as it should be; it is named.
+    pub fn gpus(&self) -> Result<Gpus> {
+        let listed = self.gpus.trim();
+        if !listed.is_empty() {
+            return listed
+                .parse::<Gpus>()
+                .map_err(|e| e.during("NEUROPOD_GPUS"));
+        }
+        Ok(if self.docker_host().starts_with("unix://") {
+            Gpus::of_this_machine()
+        } else {
+            Gpus::listed([])
+        })
+    }
+
     /// The keys that sign sessions. In development mode they may be made up, for as long as this process lives.
     ///
     /// # Errors
@@ -256,6 +284,11 @@ fn cpu_milli(text: &str) -> std::result::Result<u32, &'static str> {
     units::cpu_milli(text)
         .filter(|&n| n > 0)
         .ok_or("a number of CPUs such as 2 or 500m")
+}
+
+fn price(text: &str) -> std::result::Result<Money, &'static str> {
+    let read = text.parse().ok().filter(|&price| price >= Money::ZERO);
+    read.ok_or("an amount such as 2.50")
 }
 
 fn port_range(text: &str) -> std::result::Result<(u16, u16), &'static str> {

@@ -80,6 +80,7 @@ fn nonsense_is_refused_by_name() {
         ["--pod-memory-limit", "1Mi"],
         ["--pod-cpu-limit", "0"],
         ["--port-range", "300-200"],
+        ["--default-gpu-price", "cheap"],
         ["--orchestrator", "podman"],
         ["--log", "xml"],
     ] {
@@ -87,6 +88,26 @@ fn nonsense_is_refused_by_name() {
         let e = Config::try_parse_from(all).unwrap_err().to_string();
         assert!(e.contains(arguments[0]), "{e}");
     }
+}
+
+#[test]
+fn nobody_is_paid_for_a_gpu() {
+    let negative = ["neuropod-server", "--default-gpu-price=-0.01"];
+    assert!(Config::try_parse_from(negative).is_err());
+    let free = config(&["--default-gpu-price", "0"]);
+    assert_eq!(free.default_gpu_price, Money::ZERO);
+}
+
+#[test]
+fn a_gpu_that_is_written_wrongly_is_named() {
+    let gpus = |listed: &str| config(&["--gpus", listed]).gpus();
+    gpus("").unwrap();
+    gpus("GPU-1:RTX 4050:6141").unwrap();
+    let wrong = format!("{:?}", gpus("GPU-1:RTX 4050:6141,GPU-2").unwrap_err());
+    assert!(
+        wrong.contains("NEUROPOD_GPUS") && wrong.contains("GPU-2"),
+        "{wrong}"
+    );
 }
 
 /// Every variable is in the example, and nothing else is.
