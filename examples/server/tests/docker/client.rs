@@ -34,6 +34,7 @@ pub(crate) struct Known {
 #[derive(Debug)]
 pub(crate) struct Client {
     name: String,
+    gpu: &'static str,
     token: String,
     dice: fastrand::Rng,
     pub(crate) pods: Vec<Known>,
@@ -44,12 +45,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Signs in.
-    pub(crate) async fn new(to: SocketAddr, number: usize, seed: u64) -> Self {
+    /// Signs in. Its pods want that GPU.
+    pub(crate) async fn new(to: SocketAddr, number: usize, seed: u64, gpu: &'static str) -> Self {
         let name = format!("client{number}");
         let token = sign_in(to, &format!("{name}@example.com")).await;
         Self {
             name,
+            gpu,
             token,
             dice: fastrand::Rng::with_seed(seed.wrapping_add(number as u64)),
             pods: Vec::new(),
@@ -97,7 +99,9 @@ impl Client {
         self.launched += 1;
         self.unanswered.push(name.clone());
         let request = Request::new(to, "POST", "/api/pods").bearer(&self.token);
-        let answer = request.json(&a_pod(&name)).try_send().await?;
+        let mut body = a_pod(&name);
+        body["gpu"] = self.gpu.into();
+        let answer = request.json(&body).try_send().await?;
         assert_eq!(answer.status, 201, "{answer:?}");
         self.unanswered.pop();
         self.acknowledged += 1;

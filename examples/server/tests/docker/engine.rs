@@ -1,6 +1,7 @@
-//! What the engine itself says is there of one installation, and whether a pod ever had two containers alive.
+//! What the engine itself says is there of one installation, and whether a pod or a GPU ever had two containers alive.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bollard::Docker;
@@ -10,6 +11,8 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use tokio::task::JoinHandle;
 
+use crate::hook::Records;
+
 const INSTANCE: &str = "neuropod.io/instance";
 const POD: &str = "neuropod.io/pod-id";
 
@@ -18,6 +21,7 @@ pub(crate) struct Engine {
     docker: Docker,
     installation: String,
     doubles: Arc<Mutex<Vec<String>>>,
+    gpus_given: Arc<AtomicUsize>,
     watch: JoinHandle<()>,
 }
 
@@ -44,6 +48,9 @@ impl Engine {
         let mut events = docker.events(Some(options));
         let doubles = Arc::new(Mutex::new(Vec::new()));
         let found = Arc::clone(&doubles);
+        let gpus_given = Arc::new(AtomicUsize::new(0));
+        let given = Arc::clone(&gpus_given);
+        let records = Records::named();
         let watch = tokio::spawn(async move {
             let mut alive: HashMap<String, BTreeSet<String>> = HashMap::new();
             while let Some(event) = events.next().await {
@@ -52,17 +59,22 @@ impl Engine {
                 let container = actor.id.unwrap_or_default();
                 let labels = actor.attributes.unwrap_or_default();
                 let pod = labels.get(POD).cloned().unwrap_or_default();
-                let of_pod = alive.entry(pod.clone()).or_default();
-                match event.action.as_deref() {
-                    Some("start") => {
-                        of_pod.insert(container);
+                if event.action.as_deref() != Some("start") {
+                    for having in alive.values_mut() {
+                        having.remove(&container);
                     }
-                    _ => {
-                        of_pod.remove(&container);
-                    }
+                    continue;
                 }
-                if of_pod.len() > 1 {
-                    found.lock().unwrap().push(format!("{pod}: {of_pod:?}"));
+                // Kept before the container starts.
+                let gpus = records.as_ref().map(|kept| kept.given(&container));
+                let gpus = gpus.unwrap_or_default();
+                given.fetch_add(gpus.len(), Ordering::Relaxed);
+                for had in gpus.into_iter().chain([pod]) {
+                    let having = alive.entry(had.clone()).or_default();
+                    having.insert(container.clone());
+                    if having.len() > 1 {
+                        found.lock().unwrap().push(format!("{had}: {having:?}"));
+                    }
                 }
             }
         });
@@ -70,11 +82,17 @@ impl Engine {
             docker,
             installation: installation.to_owned(),
             doubles,
+            gpus_given,
             watch,
         }
     }
 
-    /// Every pod that had two containers alive at once, so far.
+    /// How often a container that started was given a GPU, by the hook's own records, so far.
+    pub(crate) fn gpus_given(&self) -> usize {
+        self.gpus_given.load(Ordering::Relaxed)
+    }
+
+    /// Every pod that had two containers alive at once, and every GPU that two had at once, so far.
     pub(crate) fn doubles(&self) -> Vec<String> {
         assert!(!self.watch.is_finished(), "the engine's events have ended");
         self.doubles.lock().unwrap().clone()

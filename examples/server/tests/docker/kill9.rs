@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::engine::{Engine, There};
 use crate::given::{Schema, given};
 use crate::program::Program;
-use crate::{alone, folder, settings};
+use crate::{alone, folder, gpus, settings};
 
 const CLIENTS: usize = 4;
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
@@ -30,8 +30,24 @@ async fn nothing_is_lost_left_or_doubled_by_kills_on_sqlite() {
     let _alone = alone().await;
     let folder = folder("kill9-sqlite");
     let database = format!("sqlite://{}/kept.db", folder.display());
-    let trial = Trial::begin(folder, &docker, &database, "31000-31999").await;
+    let trial = Trial::begin(folder, &docker, &database, "31000-31999", 0).await;
     trial.run(kills()).await;
+}
+
+/// All pods want one of two GPUs, and none is ever given to a second container while a first one is alive.
+#[tokio::test]
+async fn no_gpu_is_given_twice_by_kills() {
+    let (Some(docker), Some(_)) = (
+        given("NEUROPOD_TEST_DOCKER"),
+        given("NEUROPOD_TEST_GPU_RECORDS"),
+    ) else {
+        return;
+    };
+    let _alone = alone().await;
+    let folder = folder("kill9-gpus");
+    let database = format!("sqlite://{}/kept.db", folder.display());
+    let trial = Trial::begin(folder, &docker, &database, "31000-31999", 2).await;
+    trial.run(kills().div_ceil(2)).await;
 }
 
 /// The same over PostgreSQL, in a schema of its own.
@@ -46,7 +62,7 @@ async fn nothing_is_lost_left_or_doubled_by_kills_on_postgres() {
     let _alone = alone().await;
     let schema = Schema::make(&server, "kill9").await;
     let folder = folder("kill9-postgres");
-    let trial = Trial::begin(folder, &docker, &schema.url, "32000-32767").await;
+    let trial = Trial::begin(folder, &docker, &schema.url, "32000-32767", 0).await;
     trial.run(kills().div_ceil(4)).await;
     schema.remove().await;
 }
@@ -71,10 +87,21 @@ struct Trial {
     last_words: String,
     dice: fastrand::Rng,
     slowest: Duration,
+    /// How many the pods have to share; 0 where they want none.
+    gpus: usize,
 }
 
 impl Trial {
-    async fn begin(folder: PathBuf, docker: &str, database: &str, ports: &str) -> Self {
+    async fn begin(
+        folder: PathBuf,
+        docker: &str,
+        database: &str,
+        ports: &str,
+        gpus: usize,
+    ) -> Self {
+        let mut settings = settings(docker, database, ports);
+        settings.extend((gpus > 0).then(|| gpus::listed(gpus)).into_iter().flatten());
+        let gpu = if gpus > 0 { gpus::GPU } else { "cpu" };
         let seed = number("NEUROPOD_SEED").unwrap_or_else(|| fastrand::u64(..));
         println!("NEUROPOD_SEED={seed}");
         let store = SqlStore::open(database).await.unwrap();
@@ -82,7 +109,7 @@ impl Trial {
         drop(store);
         let mut trial = Self {
             folder,
-            settings: settings(docker, database, ports),
+            settings,
             engine,
             clients: Vec::new(),
             program: None,
@@ -90,10 +117,11 @@ impl Trial {
             last_words: String::new(),
             dice: fastrand::Rng::with_seed(seed),
             slowest: Duration::ZERO,
+            gpus,
         };
         trial.start().await;
         for number in 0..CLIENTS {
-            let client = Client::new(trial.program().address, number, seed).await;
+            let client = Client::new(trial.program().address, number, seed, gpu).await;
             trial.clients.push(client);
         }
         trial
@@ -130,6 +158,7 @@ impl Trial {
         self.started = Instant::now();
         self.settle().await;
         assert_eq!(self.engine.there().await, There::default());
+        assert_eq!(self.engine.gpus_given() > 0, self.gpus > 0);
         // Past the test harness, which keeps what a test that passes has printed to itself.
         let slowest = self.slowest;
         let told =
@@ -183,7 +212,12 @@ impl Trial {
         for known in self.clients.iter_mut().flat_map(|c| &mut c.pods) {
             if !std::mem::take(&mut known.touched) {
                 let (was, is) = (steady.get(&known.id), there.alive.get(&known.id));
-                assert_eq!(was, is, "a container that was up did not stay up");
+                // It may have waited for a GPU until now.
+                let starts = self.gpus > 0 && was.is_none();
+                assert!(
+                    starts || was == is,
+                    "a container that was up did not stay up"
+                );
             }
         }
     }
@@ -191,19 +225,26 @@ impl Trial {
     /// Whether rows and engine agree, or what does not yet.
     async fn look(&self) -> Result<(), String> {
         let mut there = self.engine.there().await;
+        let (mut running, mut wished) = (0, 0);
         for client in &self.clients {
             for (pod, row) in client.rows(self.program().address).await? {
                 let alive = there.alive.remove(&pod).unwrap_or_default().len();
                 let volume = there.volumes.remove(&pod);
                 let settled = match (row["desired"].as_str(), row["phase"].as_str()) {
                     (Some("RUNNING"), Some("RUNNING")) => alive == 1 && volume,
+                    (Some("RUNNING"), Some("QUEUED")) => alive == 0 && self.gpus > 0,
                     (Some("STOPPED"), Some("STOPPED")) => alive == 0,
                     _ => false,
                 };
+                running += alive;
+                wished += usize::from(row["desired"] == "RUNNING");
                 if !settled {
                     return Err(format!("{alive} containers alive, volume {volume}: {row}"));
                 }
             }
+        }
+        if self.gpus > 0 && running != self.gpus.min(wished) {
+            return Err(format!("{running} of {wished} have a GPU"));
         }
         // What is left after all rows is left over.
         if there != There::default() {

@@ -7,6 +7,10 @@ mod client;
 mod engine;
 #[path = "../support/given.rs"]
 mod given;
+mod gpus;
+#[path = "../../../../neuropod-docker/tests/support/hook.rs"]
+#[allow(dead_code, unreachable_pub)] // shared with the tests of the backend
+mod hook;
 #[path = "../support/http.rs"]
 mod http;
 mod kill9;
