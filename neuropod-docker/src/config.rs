@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::gpu::Gpus;
+use crate::login::Logins;
 
 /// How the engine is reached and used.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Config {
     pub bind: String,
     /// The engine's GPUs.
     pub gpus: Gpus,
+    /// The logins at image registries that pulls use.
+    pub logins: Logins,
     /// How long one call may take.
     pub deadline: Duration,
     /// After so long a silence of a stream the engine is asked whether it is there, and for the stream anew: it is
@@ -33,6 +36,7 @@ impl Config {
             public_host: "localhost".to_owned(),
             bind: "127.0.0.1".to_owned(),
             gpus: Gpus::of_this_machine(),
+            logins: Logins::default(),
             deadline: Duration::from_secs(30),
             idle: Duration::from_secs(30),
         }

@@ -3,6 +3,19 @@
 use bollard::errors::Error as Docker;
 use neuropod_core::{Error, ErrorKind, Refusal, RetryCause};
 
+/// How registries, and the engine for them, say that who asks may not have an image.
+const DENIED: [&str; 5] = [
+    "denied",
+    "unauthorized",
+    "authentication required",
+    "no basic auth credentials",
+    "403 forbidden",
+];
+/// Of an image that is there for other machines only.
+const NOT_FOR_US: &str = "no matching manifest for";
+/// Of a container whose image is for another machine.
+const NOT_OF_HOST: &str = "does not match the detected host platform";
+
 pub(crate) fn status(error: &Docker) -> Option<u16> {
     match error {
         Docker::DockerResponseServerError { status_code, .. } => Some(*status_code),
@@ -30,6 +43,13 @@ pub(crate) fn failed(operation: &'static str, error: &Docker) -> Error {
     let words = words(error);
     let message = format!("The Docker engine can't run the container: {words}");
     Error::new(start_cause(&words), message).during(operation)
+}
+
+/// A container that was created of an image which is not for this machine: it could not run.
+pub(crate) fn wrong_platform(warnings: &[String]) -> Option<Error> {
+    let words = warnings.iter().find(|w| w.contains(NOT_OF_HOST))?;
+    let message = format!("The image is not for this machine: {words}.");
+    Some(Error::new(ErrorKind::Refused(Refusal::ImageNotFound), message).during("docker create"))
 }
 
 /// What a failed create or start means, by the engine's own words; they are its only code.
@@ -82,9 +102,9 @@ impl PullFailure {
             Refusal::NoSpace
         } else if says(&["invalid reference", "must be lowercase"]) || status(error) == Some(400) {
             Refusal::BadReference
-        } else if says(&["denied", "unauthorized", "authentication required"]) {
+        } else if says(&DENIED) {
             Refusal::ImageDenied
-        } else if says(&["manifest unknown", "name unknown", "not found"]) {
+        } else if says(&["manifest unknown", "name unknown", "not found", NOT_FOR_US]) {
             Refusal::ImageNotFound
         } else {
             return Self::NoRegistry(words);
@@ -138,6 +158,18 @@ mod tests {
         let denied =
             "pull access denied for x, repository does not exist or may require 'docker login'";
         assert_eq!(refused(of(404, denied)), Some(Refusal::ImageDenied));
+        for denied in [
+            "Head \"http://127.0.0.1:5000/v2/x/manifests/1\": no basic auth credentials",
+            "unauthorized: authentication required",
+            "Head https://ghcr.io/v2/x/manifests/1: denied",
+            "unexpected status from HEAD request to http://r/v2/x/manifests/1: 403 Forbidden",
+        ] {
+            assert_eq!(refused(of(500, denied)), Some(Refusal::ImageDenied));
+        }
+        let other = "no matching manifest for linux/amd64 in the manifest list entries";
+        assert_eq!(refused(of(404, other)), Some(Refusal::ImageNotFound));
+        let full = "write /var/lib/docker/tmp/GetImageBlob1: no space left on device";
+        assert_eq!(refused(of(500, full)), Some(Refusal::NoSpace));
         let malformed = "invalid reference format";
         assert_eq!(refused(of(400, malformed)), Some(Refusal::BadReference));
         let lookup = "Get https://registry-1.docker.io/v2/: dial tcp: lookup registry-1.docker.io: no such host";

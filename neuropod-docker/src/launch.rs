@@ -12,7 +12,7 @@ use neuropod_core::{Error, ErrorKind, Refusal, Result, RetryCause};
 
 use crate::convert::{self, HASH};
 use crate::engine::{Engine, VolumeThere};
-use crate::error::{failed, image_is_missing, status, unreachable};
+use crate::error::{failed, image_is_missing, status, unreachable, wrong_platform};
 use crate::pull::Pulls;
 
 /// An answer of the fence that took longer is old: somebody else may have started the container meanwhile.
@@ -74,7 +74,7 @@ pub(crate) async fn ensure(
         Made::NoImage => {
             return match engine.of_run(w.run).await? {
                 Some(there) => Ok(standing(&there.instance.state)?.unwrap_or(Ensured::Present)),
-                None => pulls.join(&engine.docker, w.run, &w.image),
+                None => pulls.join(engine, w.run, &w.image),
             };
         }
     };
@@ -189,7 +189,12 @@ async fn create_as(engine: &Engine, w: &Workload, name: &str) -> Result<Option<M
     let body = convert::create_body(&engine.config, w);
     let call = engine.docker.create_container(Some(options), body);
     let error = match engine.call("docker create", call).await? {
-        Ok(created) => return Ok(Some(Made::New(created.id))),
+        Ok(created) => {
+            return match wrong_platform(&created.warnings) {
+                Some(refused) => Err(refused),
+                None => Ok(Some(Made::New(created.id))),
+            };
+        }
         Err(error) => error,
     };
     match status(&error) {

@@ -9,6 +9,7 @@ mod gpu;
 mod known;
 mod launch;
 mod log;
+mod login;
 mod orchestrator;
 mod pull;
 mod ready;
@@ -19,4 +20,5 @@ mod watch;
 
 pub use config::Config;
 pub use gpu::Gpus;
+pub use login::Logins;
 pub use orchestrator::DockerOrchestrator;

@@ -14,6 +14,7 @@ use neuropod_core::orchestrator::Ensured;
 use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
 
+use crate::engine::Engine;
 use crate::error::PullFailure;
 
 /// A registry that can't be reached is tried again after these.
@@ -22,6 +23,9 @@ const AGAIN: [Duration; 3] = [
     Duration::from_secs(3),
     Duration::from_secs(5),
 ];
+
+/// The header that carries a login.
+const LOGIN: &str = "x-registry-auth";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Pulls {
@@ -62,7 +66,7 @@ impl Pulls {
     }
 
     /// Starts or joins the pull; tells a run, once, that its pull failed.
-    pub(crate) fn join(&self, docker: &Docker, run: RunId, image: &str) -> Result<Ensured> {
+    pub(crate) fn join(&self, engine: &Engine, run: RunId, image: &str) -> Result<Ensured> {
         let mut state = self.state.lock().expect("no panic while held");
         if let Some(failure) = state.failed.remove(&run) {
             return Err(failure.error());
@@ -70,7 +74,7 @@ impl Pulls {
         state.joined += 1;
         let number = state.joined;
         let pull = state.running.entry(image.to_owned()).or_insert_with(|| {
-            let work = self.clone().pull(docker.clone(), image.to_owned(), number);
+            let work = self.clone().pull(engine.clone(), image.to_owned(), number);
             Pull {
                 number,
                 layers: HashMap::new(),
@@ -86,14 +90,14 @@ impl Pulls {
         })
     }
 
-    async fn pull(self, docker: Docker, image: String, number: u64) {
-        let mut result = self.attempt(&docker, &image, number).await;
+    async fn pull(self, engine: Engine, image: String, number: u64) {
+        let mut result = self.attempt(&engine, &image, number).await;
         for pause in AGAIN {
             if !matches!(result, Err(PullFailure::NoRegistry(_))) {
                 break;
             }
             tokio::time::sleep(pause).await;
-            result = self.attempt(&docker, &image, number).await;
+            result = self.attempt(&engine, &image, number).await;
         }
         let mut state = self.state.lock().expect("no panic while held");
         if state.running.get(&image).is_none_or(|p| p.number != number) {
@@ -109,7 +113,7 @@ impl Pulls {
         }
     }
 
-    async fn attempt(&self, docker: &Docker, image: &str, number: u64) -> Result<(), PullFailure> {
+    async fn attempt(&self, engine: &Engine, image: &str, number: u64) -> Result<(), PullFailure> {
         let name = image.rsplit('/').next().unwrap_or_default();
         let reference = if name.contains([':', '@']) {
             image.to_owned()
@@ -118,6 +122,7 @@ impl Pulls {
             format!("{image}:latest")
         };
         let options = CreateImageOptionsBuilder::new().from_image(&reference);
+        let docker = logged_in(engine, image);
         let mut items = Box::pin(docker.create_image(Some(options.build()), None, None));
         while let Some(item) = items.next().await {
             let info = item.map_err(|e| PullFailure::of(&e))?;
@@ -165,4 +170,17 @@ impl Pulls {
             wanted
         });
     }
+}
+
+/// The engine, told who pulls. `bollard` would write the login down in an alphabet that the engine does not read.
+fn logged_in(engine: &Engine, image: &str) -> Docker {
+    let docker = engine.docker.clone();
+    let Some(login) = engine.config.logins.header(image) else {
+        return docker;
+    };
+    docker.with_request_modifier(move |mut request| {
+        let value = login.reveal().parse().expect("Base64");
+        request.headers_mut().insert(LOGIN, value);
+        request
+    })
 }

@@ -14,6 +14,7 @@ mod gpu;
 mod http;
 mod postgres;
 mod readme;
+mod registry;
 mod settings;
 mod shell;
 mod space;

@@ -8,6 +8,7 @@ use crate::features;
 use crate::first_pod;
 use crate::folder::Folder;
 use crate::postgres;
+use crate::registry;
 use crate::shell;
 use crate::space::Space;
 use crate::steps::Steps;
@@ -67,6 +68,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         postgres::install(consent)?;
         postgres::start(&folder, &space)
     });
+    let registry = steps.part("image registry", || registry::provide(&folder));
     if let Some(docker) = space.docker()
         && options.wants("first_pod")
     {
@@ -92,6 +94,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .gpu_records()
             .map(|records| ("NEUROPOD_TEST_GPU_RECORDS", records)),
     );
+    suite.envs(registry.map(|program| ("NEUROPOD_TEST_REGISTRY", program)));
     suite.envs(database.map(|url| ("NEUROPOD_TEST_POSTGRES", url)));
     steps.tests("suite", &mut suite);
     steps.step("clean-up", || folder.clear());

@@ -87,6 +87,7 @@ async fn docker(config: &Config, store: &dyn Store) -> Result<DockerOrchestrator
         public_host: config.public_host.clone(),
         bind: config.publish_address.to_string(),
         gpus: config.gpus()?,
+        logins: config.logins(),
         ..docker::Config::new(store.installation().await?)
     });
     let engine = connected.await.map_err(|e| {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Parser, ValueEnum};
 use neuropod::auth::{SessionRules, SigningKeys};
 use neuropod::docker::Gpus;
+use neuropod::docker::Logins;
 use neuropod::id::Entropy;
 use neuropod::money::Money;
 use neuropod::pod::{Resources, Secret};
@@ -46,6 +48,10 @@ pub struct Config {
     /// Per hour, of a GPU that the catalogue lacks when the server starts
     #[arg(long, env = "NEUROPOD_DEFAULT_GPU_PRICE", default_value = "2.50", value_parser = price)]
     pub default_gpu_price: Money,
+
+    /// Folder with the `config.json` of `docker login`, whose logins pull the images of all pods; `~/.docker` if not given
+    #[arg(long, env = "DOCKER_CONFIG")]
+    pub docker_config: Option<String>,
 
     /// Development mode: anybody signs in as anybody. Binds to loopback only
     #[arg(long, env = "NEUROPOD_DEV", value_parser = BoolishValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true")]
@@ -182,6 +188,14 @@ impl Config {
         } else {
             Gpus::listed([])
         })
+    }
+
+    /// The logins that pulls use.
+    pub fn logins(&self) -> Logins {
+        match self.docker_config.as_deref() {
+            None | Some("") => Logins::of_docker(),
+            Some(folder) => Logins::in_file(Path::new(folder).join("config.json")),
+        }
     }
 
     /// The keys that sign sessions. In development mode they may be made up, for as long as this process lives.

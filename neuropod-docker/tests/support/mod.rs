@@ -5,6 +5,7 @@
 pub mod fixture;
 pub mod hook;
 pub mod nvml;
+pub mod private;
 pub mod proxy;
 pub mod registry;
 

@@ -1,5 +1,6 @@
-//! A registry on loopback, where engines take one without TLS. It has one image, which nobody has pulled before and
-//! which takes a while; it gives nobody `denied`; it knows no other.
+//! A registry on loopback, where engines take one without TLS. It has one image, `pulled`, which nobody has pulled
+//! before and which takes a while; `foreign` is the same for other machines, and so is `list`, by a list of manifests;
+//! it gives nobody `denied`; it knows no other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +17,16 @@ use tokio::task::AbortHandle;
 
 use super::{IMAGE, unique};
 
-/// So many bytes at once, and then a pause: some two seconds in all.
+/// So many bytes at once, and then a pause.
 const CHUNK: usize = 128 << 10;
-const PAUSE: Duration = Duration::from_millis(30);
+/// Some two seconds for the image.
+const USUAL_SPEED: usize = 4 << 20;
 /// Bytes that make the image big, and unlike any other.
 const BULK: usize = 6 << 20;
 
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const LIST_OF_OTHERS: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[{"mediaType":"application/vnd.docker.distribution.manifest.v2+json","size":500,"digest":"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","platform":{"architecture":"s390x","os":"linux"}}]}"#;
 
 /// A registry of one test.
 #[derive(Debug)]
@@ -33,17 +37,31 @@ pub struct Registry {
 
 #[derive(Debug)]
 struct Content {
+    ours: Image,
+    foreign: Image,
+    layer: Vec<u8>,
+    layer_digest: String,
+    /// After each chunk.
+    pause: Duration,
+}
+
+#[derive(Debug)]
+struct Image {
     manifest: String,
     config: String,
     config_digest: String,
-    layer: Vec<u8>,
 }
 
 impl Registry {
     pub async fn start(docker: &Docker) -> Self {
+        Self::with_speed(docker, USUAL_SPEED).await
+    }
+
+    /// One that sends so many bytes a second.
+    pub async fn with_speed(docker: &Docker, speed: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let content = Arc::new(Content::new(root(docker).await));
+        let content = Arc::new(Content::new(root(docker).await, speed));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(serve(client, content.clone()));
@@ -109,42 +127,66 @@ fn file(name: &str, content: &[u8]) -> Vec<u8> {
     [&head, content, &padding].concat()
 }
 
-impl Content {
-    fn new(root: &[u8]) -> Self {
-        let mark = unique("bulk");
-        let bulk: Vec<u8> = mark.bytes().cycle().take(BULK).collect();
-        let layer = [file(&mark, &bulk).as_slice(), root].concat();
-        let layer_digest = sha256(&layer);
+impl Image {
+    fn new(architecture: &str, layer_digest: &str, layer_size: usize) -> Self {
         let config = format!(
-            r#"{{"architecture":"amd64","os":"linux","config":{{"Env":["PATH=/bin"],"Cmd":["sleep","1000000"]}},"rootfs":{{"type":"layers","diff_ids":["{layer_digest}"]}},"history":[{{"created_by":"a test"}}]}}"#
+            r#"{{"architecture":"{architecture}","os":"linux","config":{{"Env":["PATH=/bin"],"Cmd":["sleep","1000000"]}},"rootfs":{{"type":"layers","diff_ids":["{layer_digest}"]}},"history":[{{"created_by":"a test"}}]}}"#
         );
         let config_digest = sha256(config.as_bytes());
         let manifest = format!(
-            r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{{"mediaType":"application/vnd.docker.container.image.v1+json","size":{},"digest":"{config_digest}"}},"layers":[{{"mediaType":"application/vnd.docker.image.rootfs.diff.tar.gzip","size":{},"digest":"{layer_digest}"}}]}}"#,
+            r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{{"mediaType":"application/vnd.docker.container.image.v1+json","size":{},"digest":"{config_digest}"}},"layers":[{{"mediaType":"application/vnd.docker.image.rootfs.diff.tar.gzip","size":{layer_size},"digest":"{layer_digest}"}}]}}"#,
             config.len(),
-            layer.len()
         );
         Self {
             manifest,
             config,
             config_digest,
+        }
+    }
+}
+
+impl Content {
+    fn new(root: &[u8], speed: usize) -> Self {
+        let mark = unique("bulk");
+        let bulk: Vec<u8> = mark.bytes().cycle().take(BULK).collect();
+        let layer = [file(&mark, &bulk).as_slice(), root].concat();
+        let layer_digest = sha256(&layer);
+        let here = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        Self {
+            ours: Image::new(here, &layer_digest, layer.len()),
+            foreign: Image::new("s390x", &layer_digest, layer.len()),
             layer,
+            layer_digest,
+            pause: Duration::from_secs(1).mul_f64(CHUNK as f64 / speed as f64),
         }
     }
 
     /// Status, type and body of an answer.
     fn answer(&self, path: &str) -> (&'static str, &'static str, &[u8]) {
         const JSON: &str = "application/json";
+        let of_image = |image: &&Image| path.ends_with(&image.config_digest);
         if path == "/v2/" {
             ("200 OK", JSON, b"{}")
         } else if path.starts_with("/v2/denied/") {
             let denied = br#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#;
             ("403 Forbidden", JSON, denied)
         } else if path.starts_with("/v2/pulled/manifests/") {
-            ("200 OK", MANIFEST, self.manifest.as_bytes())
-        } else if path.ends_with(&self.config_digest) {
-            ("200 OK", "application/octet-stream", self.config.as_bytes())
-        } else if path.starts_with("/v2/pulled/blobs/") {
+            ("200 OK", MANIFEST, self.ours.manifest.as_bytes())
+        } else if path.starts_with("/v2/foreign/manifests/") {
+            ("200 OK", MANIFEST, self.foreign.manifest.as_bytes())
+        } else if path.starts_with("/v2/list/manifests/") {
+            ("200 OK", LIST, LIST_OF_OTHERS.as_bytes())
+        } else if let Some(image) = [&self.ours, &self.foreign].into_iter().find(of_image) {
+            (
+                "200 OK",
+                "application/octet-stream",
+                image.config.as_bytes(),
+            )
+        } else if path.ends_with(&self.layer_digest) {
             ("200 OK", "application/octet-stream", &self.layer)
         } else {
             let unknown =
@@ -181,7 +223,7 @@ async fn serve(mut client: TcpStream, content: Arc<Content>) -> std::io::Result<
         for chunk in body.chunks(CHUNK) {
             writer.write_all(chunk).await?;
             if body.len() > CHUNK {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(content.pause).await;
             }
         }
     }
