@@ -104,7 +104,8 @@ fn run_of(labels: &Labels) -> Option<RunId> {
     })
 }
 
-pub(crate) fn create_body(config: &Config, w: &Workload) -> ContainerCreateBody {
+/// `limited` asks for a limit of the container's disk, which not every storage driver takes.
+pub(crate) fn create_body(config: &Config, w: &Workload, limited: bool) -> ContainerCreateBody {
     let mut labels = pod_labels(config, w.run.pod);
     labels.insert(RUN.into(), w.run.n.to_string());
     labels.insert(KEY.into(), w.run.key.to_string());
@@ -148,6 +149,7 @@ pub(crate) fn create_body(config: &Config, w: &Workload) -> ContainerCreateBody 
         memory: Some(memory),
         memory_swap: Some(memory),
         nano_cpus: Some(i64::from(w.resources.cpu_milli) * 1_000_000),
+        storage_opt: limited.then(|| [("size".into(), w.disk_bytes.to_string())].into()),
         pids_limit: Some(w.resources.pids.into()),
         cap_drop: Some(vec!["ALL".into()]),
         cap_add: Some(CAPABILITIES.map(str::to_owned).into()),

@@ -20,6 +20,7 @@ use neuropod_core::{Error, Result};
 use crate::config::Config;
 use crate::connection;
 use crate::convert::{self, INSTANCE, KEY, POD};
+use crate::disk::DiskLimit;
 use crate::error::{status, unreachable};
 use crate::known::Known;
 use crate::time::{EngineTime, wall};
@@ -33,6 +34,7 @@ pub(crate) struct Engine {
     pub(crate) docker: Docker,
     pub(crate) config: Arc<Config>,
     pub(crate) known: Known,
+    pub(crate) disk: DiskLimit,
     time: EngineTime,
 }
 
@@ -68,6 +70,7 @@ impl Engine {
             docker: docker.map_err(|e| unreachable("docker connect", e))?,
             config: Arc::new(config),
             known: Known::default(),
+            disk: DiskLimit::default(),
             time: EngineTime::default(),
         })
     }
@@ -109,13 +112,14 @@ impl Engine {
         self.done("docker ping", self.docker.ping()).await.map(drop)
     }
 
-    /// The engine's time of day.
+    /// The engine's time of day; whoever asks it learns on the way what its storage can.
     pub(crate) async fn now(&self) -> Result<Time> {
         if let Some(now) = self.time.now() {
             return Ok(now);
         }
         let before = wall();
         let info = self.done("docker info", self.docker.info()).await?;
+        self.disk.learn(&info);
         let told = info.system_time.and_then(|t| t.parse().ok());
         let told = told.ok_or_else(|| Error::unreachable("The Docker engine tells no time."))?;
         self.time.compare(before, told, wall());

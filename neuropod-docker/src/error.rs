@@ -24,7 +24,7 @@ pub(crate) fn status(error: &Docker) -> Option<u16> {
 }
 
 /// The engine's own words.
-fn words(error: &Docker) -> String {
+pub(crate) fn words(error: &Docker) -> String {
     let words = match error {
         Docker::DockerResponseServerError { message, .. } => message,
         Docker::DockerStreamError { error } => error,

@@ -186,14 +186,21 @@ async fn create(engine: &Engine, w: &Workload) -> Result<Made> {
 /// `None` if something has the name.
 async fn create_as(engine: &Engine, w: &Workload, name: &str) -> Result<Option<Made>> {
     let options = CreateContainerOptionsBuilder::new().name(name).build();
-    let body = convert::create_body(&engine.config, w);
+    let limited = engine.disk.is_asked_for();
+    let body = convert::create_body(&engine.config, w, limited);
     let call = engine.docker.create_container(Some(options), body);
     let error = match engine.call("docker create", call).await? {
         Ok(created) => {
+            if limited {
+                engine.disk.was_taken();
+            }
             return match wrong_platform(&created.warnings) {
                 Some(refused) => Err(refused),
                 None => Ok(Some(Made::New(created.id))),
             };
+        }
+        Err(error) if limited && engine.disk.is_refused(&error) => {
+            return Box::pin(create_as(engine, w, name)).await;
         }
         Err(error) => error,
     };

@@ -65,7 +65,7 @@ impl DockerOrchestrator {
             stops: Stops::default(),
             ready: Ready::default(),
         };
-        docker.ping().await?;
+        docker.engine.now().await?;
         Ok(docker)
     }
 
@@ -177,13 +177,14 @@ impl Orchestrator for DockerOrchestrator {
     async fn capacity(&self) -> Result<Capacity> {
         self.ping().await?;
         let caveats = [
-            "Container and volume disk is not limited.",
+            self.engine.disk.caveat(),
             "Pods share the engine's default network and can reach each other.",
             "Jupyter is not started beside the image's program.",
         ];
         Ok(Capacity {
             devices: self.engine.config.gpus.devices().await,
             needs_host_ports: true,
+            disk_limit: self.engine.disk.is_kept(),
             caveats: caveats.map(str::to_owned).into(),
             ..Capacity::default()
         })
