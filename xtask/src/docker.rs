@@ -4,6 +4,8 @@ use crate::http::{self, Address};
 use anyhow::{Context, Result, bail};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::process::Child;
+use std::time::{Duration, Instant};
 
 /// A Docker engine, there or not.
 #[derive(Clone, Debug)]
@@ -51,6 +53,23 @@ impl Docker {
             Err(error) if denied(&error) => Answer::Denied,
             Err(error) => Answer::Silent(format!("{error:#}")),
         }
+    }
+
+    /// Waits until it answers; if `dockerd` does not come up, its log tells why.
+    pub(crate) fn wait_for(&self, dockerd: &mut Child, log: &Path) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.answer() != Answer::Ready {
+            if dockerd.try_wait()?.is_some() || Instant::now() > deadline {
+                let log = std::fs::read_to_string(log)?;
+                let last: Vec<&str> = log.lines().rev().take(10).collect();
+                bail!(
+                    "dockerd does not start:\n{}",
+                    last.into_iter().rev().collect::<Vec<_>>().join("\n")
+                );
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// Whether an image is there and, in its configuration, this text.

@@ -12,6 +12,7 @@ mod first_pod;
 mod folder;
 mod gpu;
 mod http;
+mod limited;
 mod postgres;
 mod readme;
 mod registry;

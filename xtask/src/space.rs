@@ -4,17 +4,16 @@
 //! engine relies on, and two checkouts would fight over ports. Here all of it is separate, the
 //! loopback device too, and nothing outside can be reached.
 
-use crate::docker::{Answer, Docker};
+use crate::docker::Docker;
 use crate::folder::Folder;
 use crate::gpu;
 use crate::shell;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// A network namespace with a Docker engine, or the host's network when no engine could be had.
 #[derive(Debug)]
@@ -29,6 +28,41 @@ struct Engine {
     gpu_records: PathBuf,
 }
 
+/// What an engine finds before all that is installed.
+fn bin(home: &Path) -> PathBuf {
+    home.join("bin")
+}
+
+/// Starts an engine in a network of its own, with all that it has in this folder.
+pub(crate) fn start_engine(home: &Path, arguments: &[&str]) -> Result<Docker> {
+    let place = |name: &str| home.join(name).display().to_string();
+    let (_, group) = shell::identity(None)?;
+    let log = File::create(home.join("docker.log"))?;
+    let mut dockerd = shell::root("unshare")?
+        .args([
+            "--net",
+            "--",
+            "sh",
+            "-c",
+            "ip link set lo up && export PATH=\"$0:$PATH\" && exec dockerd \"$@\"",
+        ])
+        .arg(bin(home))
+        .args(["--host", &format!("unix://{}", place("docker.sock"))])
+        .args(["--group", &group.to_string()])
+        .args(["--data-root", &place("data"), "--exec-root", &place("run")])
+        .args(["--pidfile", &place("docker.pid")])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // Ctrl-C is for the tests; the engine ends after them.
+        .process_group(0)
+        .spawn()?;
+    let docker = Docker::at(&home.join("docker.sock"));
+    docker.wait_for(&mut dockerd, &home.join("docker.log"))?;
+    Ok(docker)
+}
+
 impl Space {
     /// The host's own network, with no engine.
     pub(crate) fn host() -> Self {
@@ -38,42 +72,8 @@ impl Space {
     /// Starts an engine in a new namespace; everything of it is in the folder.
     pub(crate) fn with_engine(folder: &Folder) -> Result<Self> {
         let path = folder.path();
-        let place = |name: &str| path.join(name).display().to_string();
-        let (_, group) = shell::identity(None)?;
-        let log = File::create(path.join("docker.log"))?;
-        let hook = gpu::stand_in(&path.join("bin"))?;
-        let mut child = shell::root("unshare")?
-            .args([
-                "--net",
-                "--",
-                "sh",
-                "-c",
-                "ip link set lo up && export PATH=\"$0:$PATH\" && exec dockerd \"$@\"",
-            ])
-            .arg(hook.folder)
-            .args(["--host", &format!("unix://{}", place("docker.sock"))])
-            .args(["--group", &group.to_string()])
-            .args(["--data-root", &place("data"), "--exec-root", &place("run")])
-            .args(["--pidfile", &place("docker.pid")])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            // Ctrl-C is for the tests; the engine ends after them.
-            .process_group(0)
-            .spawn()?;
-        let docker = Docker::at(&path.join("docker.sock"));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while docker.answer() != Answer::Ready {
-            if child.try_wait()?.is_some() || Instant::now() > deadline {
-                let log = std::fs::read_to_string(path.join("docker.log"))?;
-                let last: Vec<&str> = log.lines().rev().take(10).collect();
-                bail!(
-                    "dockerd does not start:\n{}",
-                    last.into_iter().rev().collect::<Vec<_>>().join("\n")
-                );
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let gpu_records = gpu::stand_in(&bin(path))?;
+        let docker = start_engine(path, &[])?;
         let pid = shell::output(shell::root("cat")?.arg(path.join("docker.pid")))?
             .trim()
             .parse()?;
@@ -81,7 +81,7 @@ impl Space {
             engine: Some(Engine {
                 pid,
                 docker,
-                gpu_records: hook.records,
+                gpu_records,
             }),
         })
     }

@@ -7,6 +7,7 @@ use crate::effort;
 use crate::features;
 use crate::first_pod;
 use crate::folder::Folder;
+use crate::limited;
 use crate::postgres;
 use crate::registry;
 use crate::shell;
@@ -64,6 +65,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let space = steps
         .part("Docker engine", || engine(&folder, consent))
         .unwrap_or_else(Space::host);
+    let limited = space.docker().and_then(|_| {
+        let engine = || limited::engine(&folder, consent);
+        steps.part("Docker engine that limits disks", engine)
+    });
     let database = steps.part("PostgreSQL", || {
         postgres::install(consent)?;
         postgres::start(&folder, &space)
@@ -95,6 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .map(|records| ("NEUROPOD_TEST_GPU_RECORDS", records)),
     );
     suite.envs(registry.map(|program| ("NEUROPOD_TEST_REGISTRY", program)));
+    suite.envs(limited.map(|docker| ("NEUROPOD_TEST_DOCKER_LIMITED", docker.host())));
     suite.envs(database.map(|url| ("NEUROPOD_TEST_POSTGRES", url)));
     steps.tests("suite", &mut suite);
     steps.step("clean-up", || folder.clear());

@@ -39,11 +39,16 @@ pub fn unique(what: &str) -> String {
 
 /// Whether there is an engine. Without one that is said, and in CI it is a failure.
 pub fn engine_is_there() -> bool {
-    let there = engine().is_some();
+    is_given("NEUROPOD_TEST_DOCKER").is_some()
+}
+
+/// What a variable names. Without it that is said, and in CI it is a failure.
+pub fn is_given(variable: &str) -> Option<String> {
+    let given = std::env::var(variable).ok();
     let must_be_there = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(there || !must_be_there, "{NO_ENGINE}");
-    if !there {
-        println!("not run: {NO_ENGINE}");
+    assert!(given.is_some() || !must_be_there, "{variable} is not set");
+    if given.is_none() {
+        println!("not run: {variable} is not set; `cargo xtask test` sets it");
     }
-    there
+    given
 }
