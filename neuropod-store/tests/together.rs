@@ -50,6 +50,7 @@ async fn what_was_posted_of_a_run_counts_for_the_commit_after_the_one_that_write
         store.commit(&runs),
         store.commit(&funded)
     );
-    (first.unwrap(), runs.unwrap());
+    first.unwrap();
+    runs.unwrap();
     funded.unwrap();
 }
