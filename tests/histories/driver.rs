@@ -63,17 +63,26 @@ async fn history(seed: u64, watch: Watch, store: impl FnOnce(u64) -> Arc<dyn Sto
     }
     world.calm_down();
     world.watch.note(|| "calm".to_owned());
-    tokio::time::sleep(QUIET).await;
+    quiet().await;
     oracle::at_rest(&world, &wished).await;
 
+    delete_all(&world).await;
+    quiet().await;
+    oracle::at_the_end(&world).await;
+}
+
+/// Waits as long as a history is watched after its last fault.
+pub(crate) async fn quiet() {
+    tokio::time::sleep(QUIET).await;
+}
+
+pub(crate) async fn delete_all(world: &World) {
     let admin = world.people[2].clone();
     for pod in world.store.all_pods(PodFilter::Alive).await.unwrap() {
         let deleted = world.replicas[0].platform.delete(&admin, pod.id).await;
         // A deadline may have been quicker.
         assert!(deleted.is_ok() || deleted.is_err_and(|e| *e.kind() == ErrorKind::NotFound));
     }
-    tokio::time::sleep(QUIET).await;
-    oracle::at_the_end(&world).await;
 }
 
 async fn act(world: &mut World, wished: &mut BTreeMap<PodId, Desired>) {
@@ -130,7 +139,7 @@ async fn launch(world: &mut World, wished: &mut BTreeMap<PodId, Desired>) {
     }
 }
 
-async fn verb(
+pub(crate) async fn verb(
     world: &mut World,
     wished: &mut BTreeMap<PodId, Desired>,
     id: PodId,
@@ -174,7 +183,7 @@ fn impatience(world: &World) -> Duration {
     }
 }
 
-fn meddle(world: &mut World, id: PodId) {
+pub(crate) fn meddle(world: &mut World, id: PodId) {
     let there = world.backend.inventory().containers;
     let runs = |only: Option<PodId>| -> Vec<RunId> {
         there

@@ -3,6 +3,7 @@
 
 mod driver;
 mod faults;
+mod leasing;
 mod once;
 mod oracle;
 #[cfg(feature = "postgres")]
@@ -59,6 +60,12 @@ fn all_end_well(count: u64, play: impl Fn(u64) -> Record + Sync) {
         }
     });
     println!("{count} histories, no violation");
+}
+
+#[test]
+fn leasing_ends_well() {
+    let steps = effort("LEASING", 5_000);
+    all_end_well(steps.div_ceil(leasing::STEPS), leasing::play);
 }
 
 #[test]
