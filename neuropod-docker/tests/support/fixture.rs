@@ -227,12 +227,12 @@ impl Fixture for OnDocker {
         Ok(())
     }
 
-    fn free_port(&self) -> u16 {
+    fn free_port(&self) -> Able<u16> {
         static NEXT: AtomicU16 = AtomicU16::new(21_000);
         loop {
             let port = NEXT.fetch_add(1, Ordering::Relaxed);
             if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-                return port;
+                return Ok(port);
             }
         }
     }

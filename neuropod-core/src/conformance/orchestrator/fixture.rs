@@ -16,7 +16,7 @@ pub trait Fixture: fmt::Debug + Send + Sync + 'static {
     async fn outside(&self, deed: Outside) -> Able;
 
     /// A host port that nobody uses, another at each call.
-    fn free_port(&self) -> u16;
+    fn free_port(&self) -> Able<u16>;
 
     /// Two devices that nobody uses.
     fn free_devices(&self) -> Able<[DeviceId; 2]> {

@@ -167,8 +167,8 @@ impl Fixture for Memory {
         Ok(())
     }
 
-    fn free_port(&self) -> u16 {
-        self.port.fetch_add(1, Ordering::Relaxed)
+    fn free_port(&self) -> Able<u16> {
+        Ok(self.port.fetch_add(1, Ordering::Relaxed))
     }
 
     fn free_devices(&self) -> Able<[DeviceId; 2]> {

@@ -42,7 +42,7 @@ fn endpoints(state: Option<&State>) -> Option<&[Endpoint]> {
 
 async fn ports_are_published_where_they_were_leased(s: Arc<Subject>) -> Able {
     let mut w = s.workload(Program::Sleeps)?;
-    let hosts = [s.fixture.free_port(), s.fixture.free_port()];
+    let hosts = [s.fixture.free_port()?, s.fixture.free_port()?];
     w.ports = vec![
         port(22, hosts[0], Proto::Tcp),
         port(8888, hosts[1], Proto::Http),
@@ -65,7 +65,7 @@ async fn ports_are_published_where_they_were_leased(s: Arc<Subject>) -> Able {
 
 async fn a_port_is_ready_once_it_answers(s: Arc<Subject>) -> Able {
     let mut w = s.workload(Program::Serves)?;
-    w.ports = vec![port(8080, s.fixture.free_port(), Proto::Http)];
+    w.ports = vec![port(8080, s.fixture.free_port()?, Proto::Http)];
     s.start(&w).await;
     let ready = |state: Option<&State>| endpoints(state).is_some_and(|all| all[0].ready);
     assert!(!ready(s.state(w.run).await.as_ref()), "nothing listens yet");
@@ -78,7 +78,7 @@ async fn a_port_is_ready_once_it_answers(s: Arc<Subject>) -> Able {
 /// A workload whose port somebody else has.
 async fn on_a_taken_port(s: &Subject) -> Able<Workload> {
     let mut w = s.workload(Program::Sleeps)?;
-    let taken = s.fixture.free_port();
+    let taken = s.fixture.free_port()?;
     s.fixture.outside(Outside::Occupy(taken)).await?;
     w.ports = vec![port(8080, taken, Proto::Http)];
     let refused = s.try_ensure(&w).await.unwrap_err();
@@ -103,14 +103,14 @@ async fn what_a_taken_port_left_is_removed_by_stop(s: Arc<Subject>) -> Able {
     s.stop(w.run, Duration::from_secs(1)).await;
     s.absent(w.run).await;
     let mut other = next(&w);
-    other.ports[0].host = Some(s.fixture.free_port());
+    other.ports[0].host = Some(s.fixture.free_port()?);
     s.run(&other).await;
     Ok(())
 }
 
 async fn a_port_is_free_again_after_the_end(s: Arc<Subject>) -> Able {
     let mut w = s.workload(Program::Sleeps)?;
-    w.ports = vec![port(8080, s.fixture.free_port(), Proto::Http)];
+    w.ports = vec![port(8080, s.fixture.free_port()?, Proto::Http)];
     s.start(&w).await;
     s.stop(w.run, Duration::from_secs(1)).await;
     s.ended(w.run).await;
