@@ -3,13 +3,17 @@
 //!
 //! A hint about a pod whose pass goes on is told to the pass, and not to the store: most hints come of what a pass has
 //! just done, and it looks at that anyway. Should this replica be killed, its lease runs out, and that is a hint too.
+//!
+//! What a pass writes before its end wakes its work. If the lease has run out, another replica may have finished the work
+//! before it could see what is written, and should this replica be killed then, nobody would look. A lease that has not
+//! run out is finished with the number that these wakes have led to, and they are dropped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use crate::id::PodId;
-use crate::store::{Finish, Work, WorkKey};
+use crate::store::{Finish, Wake, Work, WorkKey};
 use crate::time::Time;
 
 /// A pass whose lease was renewed looks again so soon, in case it took somebody's wake along.
@@ -24,6 +28,8 @@ pub(crate) struct Claimed {
 #[derive(Debug)]
 struct Held {
     work: Work,
+    /// How often its pass has woken it since it was claimed.
+    own_wakes: u64,
     /// It was woken between two claims, so its pass may have missed something.
     woken: bool,
     /// It may have been finished by another replica and woken anew between two claims: then its number has begun anew,
@@ -41,6 +47,7 @@ impl Claimed {
             key: work.key.clone(),
             held: Mutex::new(Held {
                 work,
+                own_wakes: 0,
                 woken: false,
                 renewed: false,
                 hinted: false,
@@ -63,7 +70,8 @@ impl Claimed {
         if held.ending {
             return false;
         }
-        held.woken |= held.work.wake != work.wake;
+        held.woken |= held.work.wake + held.own_wakes != work.wake;
+        held.own_wakes = 0;
         held.renewed |= !matches!(self.key, WorkKey::Sweep(_));
         held.work = work.clone();
         true
@@ -84,12 +92,28 @@ impl Claimed {
         self.held().hinted = false;
     }
 
+    /// What goes along with a write of its pass.
+    pub(crate) fn wake(&self, at: Time) -> Wake {
+        Wake {
+            key: self.key.clone(),
+            at,
+        }
+    }
+
+    /// A write that such a wake went along with has happened.
+    pub(crate) fn has_woken(&self) {
+        self.held().own_wakes += 1;
+    }
+
     /// Its end, as the write that ends it carries it. `next` is when to look again in any case.
     pub(crate) fn finish(&self, next: Option<Time>, now: Time) -> Finish {
         let mut held = self.held();
         held.ending = true;
         Finish {
-            work: held.work.clone(),
+            work: Work {
+                wake: held.work.wake + held.own_wakes,
+                ..held.work.clone()
+            },
             next: if held.woken || held.hinted {
                 Some(now)
             } else if held.renewed {

@@ -11,7 +11,7 @@ use crate::orchestrator::Capacity;
 use crate::platform::Core;
 use crate::pod::{Pod, PortLease, PortSpec};
 use crate::pricing::GpuEntry;
-use crate::reconcile::commit;
+use crate::reconcile::{commit, write};
 use crate::rule::{Rule, broken};
 use crate::store::{
     Changes, Condition, Lease, LeaseChange, PodFilter, PodQuery, StoreExt, Wake, WorkKey,
@@ -64,13 +64,13 @@ pub(crate) fn free_devices(
 
 /// Opens the next run of a pod that does not wait: with free devices, and only if nobody waits for them. Otherwise
 /// it waits from now on. Answers the row if it was opened.
-pub(crate) async fn open_own(core: &Core, pod: Pod) -> Result<Option<Pod>> {
+pub(crate) async fn open_own(core: &Core, pod: Pod, work: &Claimed) -> Result<Option<Pod>> {
     let now = core.clock.now();
     let product = pod.spec.gpu.clone();
     let mut changes = Changes::default();
     let devices = match free_for(core, &product, pod.spec.devices).await? {
         Some(free) if free.len() < pod.spec.devices as usize => {
-            return wait(core, pod, now).await.map(|_| None);
+            return wait(core, pod, now, work).await.map(|_| None);
         }
         Some(mut free) => {
             free.truncate(pod.spec.devices as usize);
@@ -82,9 +82,9 @@ pub(crate) async fn open_own(core: &Core, pod: Pod) -> Result<Option<Pod>> {
         }
         None => Vec::new(),
     };
-    match open(core, &pod, devices, changes).await {
+    match open(core, &pod, devices, changes, Some(work)).await {
         Err(e) if is_condition(&e, |c| matches!(c, Condition::NobodyQueued { .. })) => {
-            wait(core, pod, now).await.map(|_| None)
+            wait(core, pod, now, work).await.map(|_| None)
         }
         other => other.map(Some),
     }
@@ -115,7 +115,7 @@ pub(crate) async fn serve(core: &Core, product: &GpuId) -> Result<bool> {
                     wakes: vec![wake(&pod, core.clock.now())],
                     ..Changes::default()
                 };
-                open(core, &pod, free, changes).await?;
+                open(core, &pod, free, changes, None).await?;
             }
         }
         match page.next {
@@ -157,7 +157,7 @@ async fn free_for(core: &Core, product: &GpuId, needed: u32) -> Result<Option<Ve
     ))
 }
 
-async fn wait(core: &Core, pod: Pod, now: Time) -> Result<Pod> {
+async fn wait(core: &Core, pod: Pod, now: Time, work: &Claimed) -> Result<Pod> {
     let mut after = pod.clone();
     let mut changes = Changes::default();
     life::queue(&mut after, now);
@@ -167,13 +167,20 @@ async fn wait(core: &Core, pod: Pod, now: Time) -> Result<Pod> {
             at: now,
         });
     }
-    commit(core, &pod, after, changes).await
+    write(core, work, &pod, after, changes).await
 }
 
-/// Writes down the next run, with its devices and the pod's host ports, before anything is made.
-async fn open(core: &Core, pod: &Pod, devices: Vec<DeviceId>, changes: Changes) -> Result<Pod> {
+/// Writes down the next run, with its devices and the pod's host ports, before anything is made. `own` is the work of the
+/// pod's own pass, if it is one.
+async fn open(
+    core: &Core,
+    pod: &Pod,
+    devices: Vec<DeviceId>,
+    changes: Changes,
+    own: Option<&Claimed>,
+) -> Result<Pod> {
     for _ in 0..PORT_TRIES {
-        match try_open(core, pod, &devices, &changes).await {
+        match try_open(core, pod, &devices, &changes, own).await {
             Err(e) if is_taken(&e, "port/") => {}
             Err(e) if is_taken(&e, "device/") => {
                 return Err(Error::conflict("Somebody else took the device first.").caused_by(e));
@@ -187,7 +194,13 @@ async fn open(core: &Core, pod: &Pod, devices: Vec<DeviceId>, changes: Changes) 
     ))
 }
 
-async fn try_open(core: &Core, pod: &Pod, devices: &[DeviceId], changes: &Changes) -> Result<Pod> {
+async fn try_open(
+    core: &Core,
+    pod: &Pod,
+    devices: &[DeviceId],
+    changes: &Changes,
+    own: Option<&Claimed>,
+) -> Result<Pod> {
     let now = core.clock.now();
     let needs_ports = pod.ports.is_empty()
         && !pod.spec.ports.is_empty()
@@ -221,7 +234,10 @@ async fn try_open(core: &Core, pod: &Pod, devices: &[DeviceId], changes: &Change
         )
         .await?;
     }
-    commit(core, pod, after, changes).await
+    match own {
+        Some(work) => write(core, work, pod, after, changes).await,
+        None => commit(core, pod, after, changes).await,
+    }
 }
 
 fn is_condition(error: &Error, what: impl Fn(&Condition) -> bool) -> bool {

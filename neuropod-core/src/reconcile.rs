@@ -117,7 +117,7 @@ async fn step(
     }
     let mut expired = pod.clone();
     if wish::expire(&mut expired, core.clock.now()) {
-        return again(commit(core, &pod, expired, Changes::default()).await?);
+        return again(write(core, work, &pod, expired, Changes::default()).await?);
     }
 
     let before = core.clock.now();
@@ -150,25 +150,28 @@ async fn step(
     debug!(pod = %id, ?step, "step");
     match step {
         Step::Remove(run) => remove_stray(core, &pod, run).await,
-        Step::Free => free(core, pod).await,
+        Step::Free => free(core, pod, work).await,
         Step::Purge => purge(core, pod, work).await,
-        Step::Open => match queue::open_own(core, pod).await? {
-            Some(opened) => {
-                if opened.last_run == 1 {
-                    *container = Container::NotYet;
+        Step::Open => {
+            let deadline = wish::next_deadline(&pod);
+            match queue::open_own(core, pod, work).await? {
+                Some(opened) => {
+                    if opened.last_run == 1 {
+                        *container = Container::NotYet;
+                    }
+                    again(opened)
                 }
-                again(opened)
+                None => Ok(Next::Done(deadline)),
             }
-            None => Ok(Next::Done(None)),
-        },
+        }
         Step::Ensure if *container == Container::Present => {
             Ok(Next::Done(Some(looked.after + LOOK_AGAIN)))
         }
-        Step::Ensure => ensure(core, pod, container).await,
+        Step::Ensure => ensure(core, pod, container, work).await,
         Step::GiveUp => {
             let mut after = pod.clone();
             life::give_up(&mut after, looked.after);
-            again(commit(core, &pod, after, Changes::default()).await?)
+            again(write(core, work, &pod, after, Changes::default()).await?)
         }
         Step::Stop(run) => {
             core.orchestrator.stop(run, wish::GRACE).await?;
@@ -185,7 +188,7 @@ async fn step(
                 let next = wish::next_deadline(&pod);
                 commit_last(core, &pod, after, Changes::default(), work, next).await
             } else {
-                again(commit(core, &pod, after, Changes::default()).await?)
+                again(write(core, work, &pod, after, Changes::default()).await?)
             }
         }
         Step::Close(end) => {
@@ -196,7 +199,7 @@ async fn step(
                 .run
                 .as_ref()
                 .map_or(looked.after, |run| decide::last_seen(run, &swept));
-            close(core, pod, end, looked.after, last_seen).await
+            close(core, pod, end, looked.after, last_seen, work).await
         }
         Step::Wait(at) => Ok(Next::Done(
             at.into_iter().chain(wish::next_deadline(&pod)).min(),
@@ -224,7 +227,7 @@ async fn remove_stray(core: &Core, pod: &Pod, run: RunId) -> Result<Next> {
     Ok(Next::Again(None))
 }
 
-async fn free(core: &Core, pod: Pod) -> Result<Next> {
+async fn free(core: &Core, pod: Pod, work: &Claimed) -> Result<Next> {
     let mut after = pod.clone();
     let devices = life::free(&mut after);
     let mut changes = Changes::default();
@@ -240,7 +243,7 @@ async fn free(core: &Core, pod: Pod) -> Result<Next> {
             at: core.clock.now(),
         });
     }
-    again(commit(core, &pod, after, changes).await?)
+    again(write(core, work, &pod, after, changes).await?)
 }
 
 async fn purge(core: &Core, pod: Pod, work: &Claimed) -> Result<Next> {
@@ -279,7 +282,7 @@ async fn purge(core: &Core, pod: Pod, work: &Claimed) -> Result<Next> {
     Ok(next)
 }
 
-async fn ensure(core: &Core, pod: Pod, container: &mut Container) -> Result<Next> {
+async fn ensure(core: &Core, pod: Pod, container: &mut Container, work: &Claimed) -> Result<Next> {
     let Some(run) = &pod.run else {
         return Ok(Next::Again(None));
     };
@@ -296,18 +299,18 @@ async fn ensure(core: &Core, pod: Pod, container: &mut Container) -> Result<Next
             let now = core.clock.now();
             let mut after = pod.clone();
             if life::progress(&mut after, done, now) {
-                commit(core, &pod, after, Changes::default()).await?;
+                write(core, work, &pod, after, Changes::default()).await?;
             }
             Ok(Next::Done(Some(now + LOOK_AGAIN)))
         }
         Err(e) => match e.kind() {
             ErrorKind::Refused(refusal) => {
                 let end = End::refused(*refusal, e.message().to_owned());
-                close(core, pod, end, core.clock.now(), Time::EPOCH).await
+                close(core, pod, end, core.clock.now(), Time::EPOCH, work).await
             }
             ErrorKind::Retry(cause) => {
                 let end = End::retried(*cause, e.message().to_owned());
-                close(core, pod, end, core.clock.now(), Time::EPOCH).await
+                close(core, pod, end, core.clock.now(), Time::EPOCH, work).await
             }
             _ => Err(e),
         },
@@ -348,14 +351,21 @@ async fn record(
         ..Changes::default()
     };
     if !is_running {
-        return again(commit(core, &pod, after, changes).await?);
+        return again(write(core, work, &pod, after, changes).await?);
     }
     // Looks once more soon after the start: a program that ended at once must not wait for a hint that was missed.
     let next = Some(looked.after + LOOK_AGAIN / 2);
     commit_last(core, &pod, after, changes, work, next).await
 }
 
-async fn close(core: &Core, pod: Pod, end: End, seen_at: Time, last_seen: Time) -> Result<Next> {
+async fn close(
+    core: &Core,
+    pod: Pod,
+    end: End,
+    seen_at: Time,
+    last_seen: Time,
+    work: &Claimed,
+) -> Result<Next> {
     let Some(run) = &pod.run else {
         return Ok(Next::Again(None));
     };
@@ -398,7 +408,7 @@ async fn close(core: &Core, pod: Pod, end: End, seen_at: Time, last_seen: Time) 
             at: core.clock.now(),
         });
     }
-    again(commit(core, &pod, after, changes).await?)
+    again(write(core, work, &pod, after, changes).await?)
 }
 
 /// Writes `after` in place of `before`, with an event if a user can see the difference. Answers the row as it is now.
@@ -418,6 +428,21 @@ pub(crate) async fn commit(
     core.commit(changes).await?;
     after.version += 1;
     Ok(after)
+}
+
+/// The same amid a pass, which goes on.
+pub(crate) async fn write(
+    core: &Core,
+    work: &Claimed,
+    before: &Pod,
+    after: Pod,
+    mut changes: Changes,
+) -> Result<Pod> {
+    let at = core.clock.now() + core.settings.lease;
+    changes.wakes.push(work.wake(at));
+    let written = commit(core, before, after, changes).await?;
+    work.has_woken();
+    Ok(written)
 }
 
 /// The same, and finishes the work of this pass in the same commit.

@@ -202,14 +202,14 @@ async fn a_device_that_somebody_took_first_is_a_conflict() {
     let id = scene.launch(on_a_device().port(8080)).await;
     let pod = scene.pod(id).await;
     let device = scene.pod(has_it).await.devices;
-    let opened = open(scene.core(), &pod, device.clone(), Changes::default()).await;
+    let opened = open(scene.core(), &pod, device.clone(), Changes::default(), None).await;
     assert_eq!(*opened.unwrap_err().kind(), ErrorKind::Conflict);
 
     scene.plan(|call| Fault {
         refuse: call == "commit",
         ..Fault::default()
     });
-    let opened = open(scene.core(), &pod, device, Changes::default()).await;
+    let opened = open(scene.core(), &pod, device, Changes::default(), None).await;
     assert_eq!(*opened.unwrap_err().kind(), ErrorKind::Unreachable);
 }
 
@@ -239,7 +239,7 @@ async fn a_pod_keeps_its_host_ports() {
     assert_eq!(first.len(), 1);
     let pod = scene.pod(id).await;
     let again = Pod { run: None, ..pod };
-    open(scene.core(), &again, Vec::new(), Changes::default())
+    open(scene.core(), &again, Vec::new(), Changes::default(), None)
         .await
         .unwrap();
     assert_eq!(ports_of(&scene, id).await, first);

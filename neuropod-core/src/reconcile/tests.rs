@@ -7,7 +7,7 @@ use super::*;
 use crate::auth::Identity;
 use crate::fault::Fault;
 use crate::id::{DeviceId, RunKey};
-use crate::pod::Reason;
+use crate::pod::{Phase, Reason};
 use crate::scene::{Scene, change};
 use crate::store::EventQuery;
 use crate::{Launch, Orchestrator, Settings, Store};
@@ -169,6 +169,68 @@ async fn a_late_pass_leaves_what_it_wrote_to_another_one() {
     assert_eq!(scene.due(&key), None);
     finish(scene.core(), &late, None).await.unwrap();
     assert_eq!(scene.due(&key), Some(LOOK_AGAIN));
+}
+
+/// Whoever finished the work has not seen it, and the late pass may die now.
+#[tokio::test(start_paused = true)]
+async fn what_a_late_pass_writes_is_looked_at_although_it_never_ends() {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    let key = WorkKey::Pod(id);
+    let late = Claimed::new(scene.claim(&key).await);
+    tokio::time::advance(scene.core().settings.lease).await;
+    let work = Claimed::new(scene.claim(&key).await);
+    finish(scene.core(), &work, None).await.unwrap();
+    write_anything(&scene, &late, id).await;
+    assert_eq!(scene.due(&key), Some(scene.core().settings.lease));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_ends_has_looked_at_what_it_wrote_and_at_nothing_else() {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    let key = WorkKey::Pod(id);
+    let work = Claimed::new(scene.claim(&key).await);
+    write_anything(&scene, &work, id).await;
+    write_anything(&scene, &work, id).await;
+    finish(scene.core(), &work, None).await.unwrap();
+    assert_eq!(scene.due(&key), None);
+
+    let wake = |scene: &Scene| Changes {
+        wakes: vec![Wake {
+            key: key.clone(),
+            at: scene.core().clock.now(),
+        }],
+        ..Changes::default()
+    };
+    scene.store.commit(&wake(&scene)).await.unwrap();
+    let work = Claimed::new(scene.claim(&key).await);
+    write_anything(&scene, &work, id).await;
+    scene.store.commit(&wake(&scene)).await.unwrap();
+    finish(scene.core(), &work, None).await.unwrap();
+    assert_eq!(scene.due(&key), Some(Duration::ZERO), "woken by another");
+}
+
+async fn write_anything(scene: &Scene, work: &Claimed, id: PodId) {
+    let pod = scene.pod(id).await;
+    let written = write(scene.core(), work, &pod, pod.clone(), Changes::default());
+    written.await.unwrap();
+}
+
+/// Nobody else looks at it then.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_waits_is_looked_at_when_its_time_is_up() {
+    let scene = Scene::new().await;
+    scene.launch(there().gpu("rtx-4050")).await;
+    scene.round().await;
+    let id = scene.launch(on_a_device()).await;
+    let deadline = scene.core().clock.now() + 60 * SECOND;
+    change(&scene.store, id, |pod| {
+        pod.deadlines.stop_after = Some(deadline);
+    });
+    scene.round().await;
+    assert_eq!(scene.pod(id).await.phase(), Phase::Queued);
+    assert_eq!(scene.due(&WorkKey::Pod(id)), Some(60 * SECOND));
 }
 
 #[tokio::test(start_paused = true)]
