@@ -322,6 +322,7 @@ impl End {
         let reason = match cause {
             RetryCause::PortTaken => Reason::PortTaken,
             RetryCause::NameTaken => Reason::NameTaken,
+            RetryCause::NoNetwork => Reason::NoNetwork,
             RetryCause::GpuAdmission => Reason::GpuAdmission,
             RetryCause::Evicted => Reason::Evicted,
         };

@@ -79,6 +79,8 @@ pub enum RetryCause {
     NameTaken,
     /// The device was refused at start.
     GpuAdmission,
+    /// No address of a network is free for it.
+    NoNetwork,
     /// The backend took it away before it started.
     Evicted,
 }

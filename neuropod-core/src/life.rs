@@ -154,9 +154,10 @@ fn retry_after(cause: RetryCause, tries: u32) -> Option<Duration> {
     match cause {
         // The next run has other ports, and nothing to wait for.
         RetryCause::PortTaken => (tries + 1 < MAX_PORTS_TAKEN).then_some(Duration::ZERO),
-        RetryCause::NameTaken | RetryCause::GpuAdmission | RetryCause::Evicted => {
-            RETRY_AFTER.get(tries as usize).copied()
-        }
+        RetryCause::NameTaken
+        | RetryCause::NoNetwork
+        | RetryCause::GpuAdmission
+        | RetryCause::Evicted => RETRY_AFTER.get(tries as usize).copied(),
     }
 }
 

@@ -178,6 +178,8 @@ pub enum Reason {
     PortTaken,
     /// The container's name is taken by something else.
     NameTaken,
+    /// No address of a network was free for it.
+    NoNetwork,
     /// The device was refused at start.
     GpuAdmission,
     /// No disk space.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::gpu::Gpus;
 use crate::login::Logins;
+use crate::pool::NetworkPool;
 
 /// How the engine is reached and used.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Config {
     pub public_host: String,
     /// The address that ports are published on; loopback unless chosen otherwise.
     pub bind: String,
+    /// The addresses of the tenants' networks. Nothing else that this engine's host reaches may have them.
+    pub network_pool: NetworkPool,
     /// The engine's GPUs.
     pub gpus: Gpus,
     /// The logins at image registries that pulls use.
@@ -35,6 +38,7 @@ impl Config {
             installation: installation.into(),
             public_host: "localhost".to_owned(),
             bind: "127.0.0.1".to_owned(),
+            network_pool: NetworkPool::default(),
             gpus: Gpus::of_this_machine(),
             logins: Logins::default(),
             deadline: Duration::from_secs(30),

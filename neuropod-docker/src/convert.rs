@@ -16,7 +16,8 @@ use neuropod_core::time::Time;
 
 use crate::config::Config;
 use crate::engine::VolumeThere;
-use crate::error::start_cause;
+use crate::error::{network_is_missing, start_cause};
+use crate::network;
 
 pub(crate) const INSTANCE: &str = "neuropod.io/instance";
 pub(crate) const POD: &str = "neuropod.io/pod-id";
@@ -24,6 +25,8 @@ const RUN: &str = "neuropod.io/run";
 pub(crate) const KEY: &str = "neuropod.io/run-key";
 const GENERATION: &str = "neuropod.io/generation";
 pub(crate) const HASH: &str = "neuropod.io/spec-hash";
+/// Of a container or volume: the network of its tenant.
+pub(crate) const NETWORK: &str = "neuropod.io/network";
 const PROTO: &str = "neuropod.io/proto-";
 /// Of a volume: the key of the run that made it.
 const MADE_BY: &str = "neuropod.io/made-by";
@@ -69,7 +72,13 @@ pub(crate) fn volume(config: &Config, volume: &Volume) -> VolumeThere {
     VolumeThere::Ours(volume.labels.get(MADE_BY).cloned().unwrap_or_default())
 }
 
-fn pod_labels(config: &Config, pod: PodId) -> Labels {
+/// The name of the network of the tenant whose these labels are.
+pub(crate) fn network(labels: &Labels) -> Option<String> {
+    labels.get(NETWORK).cloned()
+}
+
+/// What everything of a pod carries.
+pub(crate) fn pod_labels(config: &Config, pod: PodId) -> Labels {
     let managed = ("app.kubernetes.io/managed-by", "neuropod".to_owned());
     let labels = [
         managed,
@@ -106,7 +115,11 @@ fn run_of(labels: &Labels) -> Option<RunId> {
 
 /// `limited` asks for a limit of the container's disk, which not every storage driver takes.
 pub(crate) fn create_body(config: &Config, w: &Workload, limited: bool) -> ContainerCreateBody {
+    let network = network::name(&config.installation, &w.tenant);
     let mut labels = pod_labels(config, w.run.pod);
+    labels.insert(NETWORK.into(), network.clone());
+    let mut volume_labels = labels.clone();
+    volume_labels.insert(MADE_BY.into(), w.run.key.to_string());
     labels.insert(RUN.into(), w.run.n.to_string());
     labels.insert(KEY.into(), w.run.key.to_string());
     labels.insert(GENERATION.into(), w.generation.to_string());
@@ -131,8 +144,6 @@ pub(crate) fn create_body(config: &Config, w: &Workload, limited: bool) -> Conta
             bindings.insert(format!("{}/tcp", port.container), Some(vec![binding]));
         }
     }
-    let mut volume_labels = pod_labels(config, w.run.pod);
-    volume_labels.insert(MADE_BY.into(), w.run.key.to_string());
     let mounts = w.volume.iter().map(|v| Mount {
         target: Some(v.path.clone()),
         source: Some(volume_name(w.run.pod)),
@@ -146,6 +157,7 @@ pub(crate) fn create_body(config: &Config, w: &Workload, limited: bool) -> Conta
     let memory = i64::try_from(w.resources.memory_bytes).unwrap_or(i64::MAX);
     let rotation = [("max-size", "10m"), ("max-file", "3")];
     let host_config = HostConfig {
+        network_mode: Some(network),
         memory: Some(memory),
         memory_swap: Some(memory),
         nano_cpus: Some(i64::from(w.resources.cpu_milli) * 1_000_000),
@@ -265,7 +277,8 @@ pub(crate) fn instance(
                 endpoints: endpoints(config, seen),
             }
         }
-        (_, None) if error.is_empty() => State::Pending {
+        // The network is made anew before the next start.
+        (_, None) if error.is_empty() || network_is_missing(error) => State::Pending {
             reason: String::new(),
         },
         (_, None) => never(match start_cause(error) {

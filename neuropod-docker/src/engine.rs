@@ -9,7 +9,8 @@ use bollard::errors::Error as DockerError;
 use bollard::models::{ContainerInspectResponse, ContainerSummary, Volume};
 use bollard::query_parameters::{
     InspectContainerOptions, InspectNetworkOptions, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveVolumeOptions, WaitContainerOptionsBuilder,
+    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    WaitContainerOptionsBuilder,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use neuropod_core::id::{PodId, RunId};
@@ -19,10 +20,11 @@ use neuropod_core::{Error, Result};
 
 use crate::config::Config;
 use crate::connection;
-use crate::convert::{self, INSTANCE, KEY, POD};
+use crate::convert::{self, INSTANCE, KEY, NETWORK, POD};
 use crate::disk::DiskLimit;
 use crate::error::{status, unreachable};
 use crate::known::Known;
+use crate::network::Networks;
 use crate::time::{EngineTime, wall};
 
 /// So many containers are inspected at the same time.
@@ -35,15 +37,18 @@ pub(crate) struct Engine {
     pub(crate) config: Arc<Config>,
     pub(crate) known: Known,
     pub(crate) disk: DiskLimit,
+    pub(crate) networks: Networks,
     time: EngineTime,
 }
 
-/// Which containers of this installation.
+/// Which containers or volumes of this installation.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Which {
+pub(crate) enum Which<'a> {
     All,
     OfPod(PodId),
     OfRun(RunId),
+    /// Of the tenant whose network has this name.
+    InNetwork(&'a str),
 }
 
 /// A container of ours: what the engine says, and what that means.
@@ -71,6 +76,7 @@ impl Engine {
             config: Arc::new(config),
             known: Known::default(),
             disk: DiskLimit::default(),
+            networks: Networks::default(),
             time: EngineTime::default(),
         })
     }
@@ -133,7 +139,7 @@ impl Engine {
     }
 
     /// A filter for what carries these labels beside ours.
-    pub(crate) fn filters(&self, which: Which) -> HashMap<String, Vec<String>> {
+    pub(crate) fn filters(&self, which: Which<'_>) -> HashMap<String, Vec<String>> {
         let mut labels = vec![format!("{INSTANCE}={}", self.config.installation)];
         match which {
             Which::All => {}
@@ -142,11 +148,12 @@ impl Engine {
                 labels.push(format!("{POD}={}", run.pod));
                 labels.push(format!("{KEY}={}", run.key));
             }
+            Which::InNetwork(name) => labels.push(format!("{NETWORK}={name}")),
         }
         HashMap::from([("label".to_owned(), labels)])
     }
 
-    async fn listed(&self, which: Which) -> Result<Vec<ContainerSummary>> {
+    pub(crate) async fn listed(&self, which: Which<'_>) -> Result<Vec<ContainerSummary>> {
         let options = ListContainersOptionsBuilder::new()
             .all(true)
             .filters(&self.filters(which))
@@ -155,19 +162,27 @@ impl Engine {
         self.done("docker ps", call).await
     }
 
-    pub(crate) async fn ids(&self, which: Which) -> Result<Vec<String>> {
+    async fn ids(&self, which: Which<'_>) -> Result<Vec<String>> {
         let listed = self.listed(which).await?;
         Ok(listed.into_iter().filter_map(|c| c.id).collect())
     }
 
+    pub(crate) async fn volumes(&self, which: Which<'_>) -> Result<Vec<Volume>> {
+        let options = ListVolumesOptionsBuilder::new().filters(&self.filters(which));
+        let call = self.docker.list_volumes(Some(options.build()));
+        let listed = self.done("docker volume ls", call).await?;
+        Ok(listed.volumes.unwrap_or_default())
+    }
+
     /// Every container, each looked at now.
-    pub(crate) async fn containers(&self, which: Which) -> Result<Vec<Container>> {
+    pub(crate) async fn containers(&self, which: Which<'_>) -> Result<Vec<Container>> {
         let ids = self.ids(which).await?;
         self.inspect_all(ids).await
     }
 
-    /// Every instance of this installation. What runs on since it was inspected is not inspected again.
-    pub(crate) async fn instances(&self) -> Result<Vec<Instance>> {
+    /// Every instance of this installation, and the networks that they are in. What runs on since it was inspected is
+    /// not inspected again.
+    pub(crate) async fn instances(&self) -> Result<(Vec<Instance>, HashSet<String>)> {
         let listed = self.listed(Which::All).await?;
         let (mut instances, mut others) = (Vec::with_capacity(listed.len()), Vec::new());
         for container in &listed {
@@ -176,11 +191,13 @@ impl Engine {
                 None => others.extend(container.id.clone()),
             }
         }
+        let labels = listed.iter().filter_map(|c| c.labels.as_ref());
+        let networks = labels.filter_map(convert::network).collect();
         let there: HashSet<_> = listed.into_iter().filter_map(|c| c.id).collect();
         self.known.keep(|id| there.contains(id));
         let others = self.inspect_all(others).await?;
         instances.extend(others.into_iter().map(|c| c.instance));
-        Ok(instances)
+        Ok((instances, networks))
     }
 
     async fn inspect_all(&self, ids: Vec<String>) -> Result<Vec<Container>> {

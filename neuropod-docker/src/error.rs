@@ -38,6 +38,11 @@ pub(crate) fn image_is_missing(error: &Docker) -> bool {
     words(error).to_lowercase().contains("no such image")
 }
 
+/// Whether a container could not be started because the network it is to be in is gone.
+pub(crate) fn network_is_missing(message: &str) -> bool {
+    message.starts_with("network ") && message.ends_with(" not found")
+}
+
 /// A create or start that failed for a reason of its own.
 pub(crate) fn failed(operation: &'static str, error: &Docker) -> Error {
     let words = words(error);
@@ -58,6 +63,10 @@ pub(crate) fn start_cause(message: &str) -> ErrorKind {
     let says = |words: &[&str]| words.iter().any(|w| message.contains(w));
     if says(&["port is already allocated", "address already in use"]) {
         ErrorKind::Retry(RetryCause::PortTaken)
+    } else if says(&["is ambiguous"]) {
+        ErrorKind::Retry(RetryCause::NameTaken)
+    } else if says(&["no available ipv4 addresses"]) {
+        ErrorKind::Retry(RetryCause::NoNetwork)
     } else if says(&["device driver", "nvidia", "cdi"]) {
         ErrorKind::Retry(RetryCause::GpuAdmission)
     } else if says(&["no space left"]) {
@@ -186,7 +195,13 @@ mod tests {
         assert_eq!(start_cause(port), ErrorKind::Retry(RetryCause::PortTaken));
         let gpu = "could not select device driver \"nvidia\" with capabilities: [[gpu]]";
         assert_eq!(start_cause(gpu), ErrorKind::Retry(RetryCause::GpuAdmission));
+        let full = "no available IPv4 addresses on this network's address pools: np-1 (4a5e)";
+        assert_eq!(start_cause(full), ErrorKind::Retry(RetryCause::NoNetwork));
+        let two = "network np-1 is ambiguous (2 matches found on name)";
+        assert_eq!(start_cause(two), ErrorKind::Retry(RetryCause::NameTaken));
         let program = "OCI runtime create failed: exec: \"x\": executable file not found in $PATH";
         assert_eq!(start_cause(program), ErrorKind::Refused(Refusal::Spec));
+        assert!(network_is_missing("network 4a5e not found"));
+        assert!(!network_is_missing(program) && !network_is_missing(full));
     }
 }

@@ -12,7 +12,10 @@ use neuropod_core::{Error, ErrorKind, Refusal, Result, RetryCause};
 
 use crate::convert::{self, HASH};
 use crate::engine::{Engine, VolumeThere};
-use crate::error::{failed, image_is_missing, status, unreachable, wrong_platform};
+use crate::error::{
+    failed, image_is_missing, network_is_missing, status, unreachable, words, wrong_platform,
+};
+use crate::network;
 use crate::pull::Pulls;
 
 /// An answer of the fence that took longer is old: somebody else may have started the container meanwhile.
@@ -21,6 +24,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// A name that is taken by what can't be seen for so long is lost.
 const UNSEEN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// So many networks may go before a container starts in one.
+const NETWORKS: usize = 3;
 
 const TAKEN: &str = "The container's name is taken by something that is not this run.";
 const VOLUME_TAKEN: &str = "The volume's name is taken by somebody else's.";
@@ -62,6 +68,23 @@ pub(crate) async fn ensure(
     w: &Workload,
     fence: &Fence,
 ) -> Result<Ensured> {
+    for _ in 0..NETWORKS {
+        if let Some(ensured) = attempt(engine, pulls, starts, w, fence).await? {
+            return Ok(ensured);
+        }
+    }
+    let gone = "The owner's network was removed before the container could start.";
+    Err(Error::new(ErrorKind::Retry(RetryCause::NoNetwork), gone))
+}
+
+/// `None` if its network was gone.
+async fn attempt(
+    engine: &Engine,
+    pulls: &Pulls,
+    starts: &Starts,
+    w: &Workload,
+    fence: &Fence,
+) -> Result<Option<Ensured>> {
     let tried = starts.of(w.run);
     let tried_before = *tried.lock().await;
     find_volume(engine, w).await?;
@@ -69,35 +92,39 @@ pub(crate) async fn ensure(
         Made::New(id) => id,
         Made::There(id, instance) => match standing(&instance.state)? {
             None => id,
-            Some(ensured) => return Ok(ensured),
+            Some(ensured) => return Ok(Some(ensured)),
         },
         Made::NoImage => {
             return match engine.of_run(w.run).await? {
-                Some(there) => Ok(standing(&there.instance.state)?.unwrap_or(Ensured::Present)),
-                None => pulls.join(engine, w.run, &w.image),
+                Some(there) => {
+                    let standing = standing(&there.instance.state)?;
+                    Ok(Some(standing.unwrap_or(Ensured::Present)))
+                }
+                None => pulls.join(engine, w.run, &w.image).map(Some),
             };
         }
     };
+    network::join(engine, w).await?;
     if !has_volume(engine, w, &id).await? {
-        return Ok(Ensured::Fenced);
+        return Ok(Some(Ensured::Fenced));
     }
     let asked = Instant::now();
     if !fence.holds().await? {
-        return Ok(Ensured::Fenced);
+        return Ok(Some(Ensured::Fenced));
     }
     let mut tried = tried.lock().await;
     if *tried != tried_before || asked.elapsed() > FRESH {
         let Some(inspected) = engine.inspect(&id).await? else {
-            return Ok(Ensured::Fenced);
+            return Ok(Some(Ensured::Fenced));
         };
         if let Some(there) = engine.container(id.clone(), inspected).await?
             && let Some(ensured) = standing(&there.instance.state)?
         {
-            return Ok(ensured);
+            return Ok(Some(ensured));
         }
     }
     *tried += 1;
-    start(engine, &id).await
+    start(engine, w, &id).await
 }
 
 /// What a container that is there comes to; `None` if it waits for its start.
@@ -229,15 +256,20 @@ async fn adopt(
     }
 }
 
-async fn start(engine: &Engine, id: &str) -> Result<Ensured> {
+/// `None` if its network is gone.
+async fn start(engine: &Engine, w: &Workload, id: &str) -> Result<Option<Ensured>> {
     let call = engine.docker.start_container(id, None);
     let Err(error) = engine.call("docker start", call).await? else {
-        return Ok(Ensured::Present);
+        return Ok(Some(Ensured::Present));
     };
     match status(&error) {
+        Some(404) if network_is_missing(&words(&error)) => {
+            network::forget(engine, &w.tenant);
+            Ok(None)
+        }
         // Removed meanwhile, or being removed.
-        Some(404) if error.to_string().contains("No such container") => Ok(Ensured::Fenced),
-        Some(409) => Ok(Ensured::Fenced),
+        Some(404) if error.to_string().contains("No such container") => Ok(Some(Ensured::Fenced)),
+        Some(409) => Ok(Some(Ensured::Fenced)),
         Some(400 | 404 | 500) => Err(failed("docker start", &error)),
         _ => Err(unreachable("docker start", error)),
     }

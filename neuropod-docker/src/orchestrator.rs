@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::query_parameters::ListVolumesOptionsBuilder;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::{self, BoxStream};
@@ -15,18 +14,19 @@ use neuropod_core::orchestrator::{
 };
 
 use crate::config::Config;
-use crate::convert::POD;
+use crate::convert::{self, POD};
 use crate::engine::{Engine, VolumeThere, Which};
 use crate::launch::{self, Starts};
 use crate::pull::Pulls;
 use crate::ready::Ready;
 use crate::stop::{self, Stops};
-use crate::{log, usage, watch};
+use crate::{log, network, usage, watch};
 
 /// Runs containers on one Docker engine.
 ///
 /// A container is `np-<pod>-<run>` and carries the installation, pod, run, key and generation as labels; a volume is
-/// `np-<pod>`. Nothing without this installation's label is ever touched. A line of a log longer than 1 MiB is cut.
+/// `np-<pod>`; a tenant's network is `np-<hash>`, a bridge of that name. Nothing without this installation's label is
+/// ever touched. A line of a log longer than 1 MiB is cut.
 ///
 /// ```no_run
 /// # async fn connect(store: std::sync::Arc<dyn neuropod_core::Store>) -> neuropod_core::Result<()> {
@@ -66,6 +66,7 @@ impl DockerOrchestrator {
             ready: Ready::default(),
         };
         docker.engine.now().await?;
+        network::look(&docker.engine).await?;
         Ok(docker)
     }
 
@@ -107,13 +108,18 @@ impl Orchestrator for DockerOrchestrator {
 
     async fn purge(&self, pod: PodId) -> Result<()> {
         self.pulls.leave_all(pod);
-        for id in self.engine.ids(Which::OfPod(pod)).await? {
-            self.delete(&id).await?;
+        let mut was_in = HashSet::new();
+        for container in self.engine.listed(Which::OfPod(pod)).await? {
+            was_in.extend(container.labels.as_ref().and_then(convert::network));
+            self.delete(&container.id.unwrap_or_default()).await?;
         }
-        match self.engine.volume(pod).await? {
-            VolumeThere::Ours(_) => self.engine.delete_volume(pod).await,
-            VolumeThere::Foreign | VolumeThere::No => Ok(()),
+        let volumes = self.engine.volumes(Which::OfPod(pod)).await?;
+        let name = convert::volume_name(pod);
+        for volume in volumes.iter().filter(|v| v.name == name) {
+            was_in.extend(convert::network(&volume.labels));
+            self.engine.delete_volume(pod).await?;
         }
+        network::leave(&self.engine, pod, &was_in).await
     }
 
     async fn observe(&self, pod: PodId) -> Result<Seen> {
@@ -132,10 +138,10 @@ impl Orchestrator for DockerOrchestrator {
     }
 
     async fn list(&self) -> Result<BoxStream<'static, Result<Found>>> {
-        let options = ListVolumesOptionsBuilder::new().filters(&self.engine.filters(Which::All));
-        let volumes = self.engine.docker.list_volumes(Some(options.build()));
-        let volumes = self.engine.done("docker volume ls", volumes).await?;
-        let instances = self.engine.instances().await?;
+        // Before what may be in them: a network that is being joined is no reason to do anything.
+        let networks = network::look(&self.engine).await?;
+        let volumes = self.engine.volumes(Which::All).await?;
+        let (instances, mut used) = self.engine.instances().await?;
         let mut found: Vec<Found> = instances
             .into_iter()
             .map(|instance| Found {
@@ -144,9 +150,11 @@ impl Orchestrator for DockerOrchestrator {
             })
             .collect();
         let with_container: HashSet<PodId> = found.iter().map(|f| f.pod).collect();
-        let volumes = volumes.volumes.unwrap_or_default();
+        used.extend(volumes.iter().filter_map(|v| convert::network(&v.labels)));
         let volumes = volumes.iter().filter_map(|v| v.labels.get(POD));
-        let alone = volumes.filter_map(|pod| pod.parse().ok());
+        let volumes = volumes.filter_map(|pod| pod.parse().ok());
+        let unused = networks.into_iter().filter(|n| !used.contains(&n.name));
+        let alone = volumes.chain(unused.map(|n| n.pod));
         found.extend(
             alone
                 .filter(|pod| !with_container.contains(pod))
@@ -178,7 +186,6 @@ impl Orchestrator for DockerOrchestrator {
         self.ping().await?;
         let caveats = [
             self.engine.disk.caveat(),
-            "Pods share the engine's default network and can reach each other.",
             "Jupyter is not started beside the image's program.",
         ];
         Ok(Capacity {

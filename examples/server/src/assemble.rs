@@ -88,6 +88,7 @@ async fn docker(config: &Config, store: &dyn Store) -> Result<DockerOrchestrator
         bind: config.publish_address.to_string(),
         gpus: config.gpus()?,
         logins: config.logins(),
+        network_pool: config.network_pool,
         ..docker::Config::new(store.installation().await?)
     });
     let engine = connected.await.map_err(|e| {

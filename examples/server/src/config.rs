@@ -8,8 +8,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Parser, ValueEnum};
 use neuropod::auth::{SessionRules, SigningKeys};
-use neuropod::docker::Gpus;
-use neuropod::docker::Logins;
+use neuropod::docker::{Gpus, Logins, NetworkPool};
 use neuropod::id::Entropy;
 use neuropod::money::Money;
 use neuropod::pod::{Resources, Secret};
@@ -100,6 +99,10 @@ pub struct Config {
     /// Host ports that pods may use, first and last
     #[arg(long, env = "NEUROPOD_PORT_RANGE", default_value = "20000-29999", value_parser = port_range)]
     pub port_range: (u16, u16),
+
+    /// Addresses of the networks that owners' pods are in, on Docker: 128 for each
+    #[arg(long, env = "NEUROPOD_NETWORK_POOL", default_value_t)]
+    pub network_pool: NetworkPool,
 
     /// Memory of one pod
     #[arg(long, env = "POD_MEMORY_LIMIT", default_value = "11Gi", value_parser = bytes)]

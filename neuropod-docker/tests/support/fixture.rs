@@ -10,8 +10,9 @@ use bollard::Docker;
 use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptions,
-    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveImageOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
+    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RemoveVolumeOptions,
+    StartContainerOptions,
 };
 use neuropod_core::conformance::orchestrator::{
     Able, Fixture, Image, Outside, Program, Subject, Unable,
@@ -77,6 +78,9 @@ impl OnDocker {
             let none = None::<RemoveVolumeOptions>;
             let _ = self.docker.remove_volume(&name, none).await;
         }
+        for id in self.networks(&ours).await {
+            let _ = self.docker.remove_network(&id).await;
+        }
         let options = RemoveImageOptionsBuilder::new().force(true).build();
         let image = self.registry.image("pulled");
         let _ = self.docker.remove_image(&image, Some(options), None).await;
@@ -97,6 +101,14 @@ impl OnDocker {
         let all = self.docker.list_volumes(Some(options.build())).await;
         let all = all.expect("a list of volumes").volumes.unwrap_or_default();
         all.into_iter().map(|v| v.name).collect()
+    }
+
+    /// The networks that carry this label.
+    async fn networks(&self, label: &str) -> Vec<String> {
+        let options = ListNetworksOptionsBuilder::new().filters(&labelled(label));
+        let all = self.docker.list_networks(Some(options.build())).await;
+        let all = all.expect("a list of networks");
+        all.into_iter().filter_map(|n| n.id).collect()
     }
 
     /// The one container of a run.
@@ -267,6 +279,7 @@ impl Fixture for OnDocker {
         let label = format!("neuropod.io/pod-id={pod}");
         let mut left = self.containers(&label).await;
         left.extend(self.volumes(&label).await);
+        left.extend(self.networks(&label).await);
         left
     }
 }

@@ -109,7 +109,8 @@ async fn a_list_of_two_hundred_with_a_foreign_object_between(s: Arc<Subject>) ->
         s.stop(w.run, Duration::ZERO).await;
     })
     .await;
-    assert_eq!(s.list().await, []);
+    // The network of their tenant may be there.
+    assert!(s.list().await.iter().all(|f| f.instance.is_none()));
     assert_eq!(s.fixture.foreign().await, usize::from(foreign.is_ok()));
     Ok(())
 }

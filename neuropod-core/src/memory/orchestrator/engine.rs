@@ -325,6 +325,7 @@ fn retry(cause: RetryCause) -> Error {
     let message = match cause {
         RetryCause::PortTaken => "A host port is taken by somebody else.",
         RetryCause::NameTaken => "The container's name is taken by something that is not this run.",
+        RetryCause::NoNetwork => "No address of a network is free.",
         RetryCause::GpuAdmission => "A device is in use, broken or unknown.",
         RetryCause::Evicted => "It was taken away before it started.",
     };
