@@ -1,5 +1,6 @@
 //! How the engine is reached and used.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::gpu::Gpus;
@@ -44,5 +45,11 @@ impl Config {
             deadline: Duration::from_secs(30),
             idle: Duration::from_secs(30),
         }
+    }
+
+    /// Whether ports are published beyond the engine's host.
+    pub(crate) fn publishes_widely(&self) -> bool {
+        let bind: Result<IpAddr, _> = self.bind.parse();
+        !bind.is_ok_and(|bind| bind.is_loopback())
     }
 }

@@ -23,6 +23,7 @@ use crate::connection;
 use crate::convert::{self, INSTANCE, KEY, NETWORK, POD};
 use crate::disk::DiskLimit;
 use crate::error::{status, unreachable};
+use crate::guard::Guard;
 use crate::known::Known;
 use crate::network::Networks;
 use crate::time::{EngineTime, wall};
@@ -38,6 +39,7 @@ pub(crate) struct Engine {
     pub(crate) known: Known,
     pub(crate) disk: DiskLimit,
     pub(crate) networks: Networks,
+    pub(crate) guard: Guard,
     time: EngineTime,
 }
 
@@ -77,6 +79,7 @@ impl Engine {
             known: Known::default(),
             disk: DiskLimit::default(),
             networks: Networks::default(),
+            guard: Guard::default(),
             time: EngineTime::default(),
         })
     }

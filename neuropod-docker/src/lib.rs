@@ -7,6 +7,7 @@ mod disk;
 mod engine;
 mod error;
 mod gpu;
+mod guard;
 mod known;
 mod launch;
 mod log;

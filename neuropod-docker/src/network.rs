@@ -110,6 +110,10 @@ pub(crate) async fn join(engine: &Engine, w: &Workload) -> Result<()> {
         let call = engine.docker.create_network(request);
         match engine.call("docker network create", call).await? {
             Ok(_) => {
+                // Before anything runs in it.
+                if !engine.guard.is_placed() {
+                    engine.guard.place(&name).await;
+                }
                 engine.networks.state().ours.insert(name);
                 return Ok(());
             }
@@ -122,6 +126,15 @@ pub(crate) async fn join(engine: &Engine, w: &Workload) -> Result<()> {
         }
     }
     Err(used_up(engine))
+}
+
+/// Looks at all networks, and sees to it that their guard is there: others may have taken it away.
+pub(crate) async fn look_after(engine: &Engine) -> Result<Vec<Ours>> {
+    let ours = look(engine).await?;
+    if let Some(network) = ours.first() {
+        engine.guard.place(&network.name).await;
+    }
+    Ok(ours)
 }
 
 /// Addresses that nobody has, as far as is known; they count as taken from now on.

@@ -66,7 +66,7 @@ impl DockerOrchestrator {
             ready: Ready::default(),
         };
         docker.engine.now().await?;
-        network::look(&docker.engine).await?;
+        network::look_after(&docker.engine).await?;
         Ok(docker)
     }
 
@@ -139,7 +139,7 @@ impl Orchestrator for DockerOrchestrator {
 
     async fn list(&self) -> Result<BoxStream<'static, Result<Found>>> {
         // Before what may be in them: a network that is being joined is no reason to do anything.
-        let networks = network::look(&self.engine).await?;
+        let networks = network::look_after(&self.engine).await?;
         let volumes = self.engine.volumes(Which::All).await?;
         let (instances, mut used) = self.engine.instances().await?;
         let mut found: Vec<Found> = instances
@@ -184,15 +184,31 @@ impl Orchestrator for DockerOrchestrator {
 
     async fn capacity(&self) -> Result<Capacity> {
         self.ping().await?;
-        let caveats = [
-            self.engine.disk.caveat(),
+        let Engine {
+            config,
+            guard,
+            disk,
+            ..
+        } = &self.engine;
+        let mut caveats = [
+            disk.caveat(),
+            "Pods reach every other machine that the engine's host reaches, in its local network too.",
             "Jupyter is not started beside the image's program.",
-        ];
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        caveats.extend(guard.caveats());
+        if config.publishes_widely() {
+            caveats.push(format!(
+                "Ports of pods are published on {}: whoever reaches that address reaches the pods.",
+                config.bind
+            ));
+        }
         Ok(Capacity {
-            devices: self.engine.config.gpus.devices().await,
+            devices: config.gpus.devices().await,
             needs_host_ports: true,
-            disk_limit: self.engine.disk.is_kept(),
-            caveats: caveats.map(str::to_owned).into(),
+            disk_limit: disk.is_kept(),
+            caveats,
             ..Capacity::default()
         })
     }

@@ -109,9 +109,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn engine(folder: &Folder, consent: Consent) -> Result<Space> {
-    if shell::find("dockerd").is_none() || shell::find("ip").is_none() {
+    if ["dockerd", "ip", "iptables"]
+        .iter()
+        .any(|program| shell::find(program).is_none())
+    {
         apt::install(
-            &["docker.io", "iproute2"],
+            &["docker.io", "iproute2", "iptables"],
             "a Docker engine for the tests",
             consent,
         )?;

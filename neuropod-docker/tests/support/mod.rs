@@ -37,6 +37,11 @@ pub fn unique(what: &str) -> String {
     format!("{what}-{}-{n}", std::process::id())
 }
 
+/// Whether nothing may be left out.
+pub fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|ci| ci == "true")
+}
+
 /// Whether there is an engine. Without one that is said, and in CI it is a failure.
 pub fn engine_is_there() -> bool {
     is_given("NEUROPOD_TEST_DOCKER").is_some()
@@ -45,8 +50,7 @@ pub fn engine_is_there() -> bool {
 /// What a variable names. Without it that is said, and in CI it is a failure.
 pub fn is_given(variable: &str) -> Option<String> {
     let given = std::env::var(variable).ok();
-    let must_be_there = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(given.is_some() || !must_be_there, "{variable} is not set");
+    assert!(given.is_some() || !in_ci(), "{variable} is not set");
     if given.is_none() {
         println!("not run: {variable} is not set; `cargo xtask test` sets it");
     }
