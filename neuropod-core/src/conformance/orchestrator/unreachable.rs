@@ -133,8 +133,8 @@ async fn a_followed_log_breaks_with_an_error(s: Arc<Subject>) -> Able {
     for _ in 0..100 {
         log.next().await.expect("a line").expect("a line");
     }
-    let (next, cut) = tokio::join!(log.next(), s.fixture.outside(Outside::Cut));
-    cut?;
+    let next = async { Ok(log.next().await) };
+    let (next, ()) = tokio::try_join!(next, s.fixture.outside(Outside::Cut))?;
     unreachable(next.expect("an error, and not the end"));
     assert!(log.next().await.is_none());
     Ok(())
@@ -142,12 +142,11 @@ async fn a_followed_log_breaks_with_an_error(s: Arc<Subject>) -> Able {
 
 async fn a_watch_ends(s: Arc<Subject>) -> Able {
     let mut hints = s.orchestrator.watch().await.expect("a watch");
-    let (ended, cut) = tokio::join!(
-        async { while hints.next().await.is_some() {} },
-        s.fixture.outside(Outside::Cut)
-    );
-    cut?;
-    let () = ended;
+    let ended = async {
+        while hints.next().await.is_some() {}
+        Ok(())
+    };
+    tokio::try_join!(ended, s.fixture.outside(Outside::Cut))?;
     Ok(())
 }
 
