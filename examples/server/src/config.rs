@@ -169,6 +169,12 @@ impl Config {
         Ok(address)
     }
 
+    /// What kind of database keeps everything.
+    pub(crate) fn database(&self) -> &str {
+        let url = self.database_url.reveal();
+        url.split(':').next().unwrap_or_default()
+    }
+
     /// Where the Docker engine is.
     pub fn docker_host(&self) -> &str {
         let given = self.docker_host.as_deref().filter(|host| !host.is_empty());

@@ -18,10 +18,12 @@ mod pods;
 mod problem;
 mod rate;
 mod serve;
+mod status;
 mod units;
 mod view;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::Request;
@@ -46,6 +48,9 @@ pub(crate) struct App {
     resources: Resources,
     development: bool,
     limits: Arc<rate::Limits>,
+    /// What keeps everything: the scheme of its address.
+    database: Arc<str>,
+    started: Instant,
 }
 
 /// All routes over `platform`, to be served as they are or nested under a prefix. Logins are limited by address only if
@@ -57,6 +62,8 @@ pub fn router(platform: Platform, config: &Config) -> Router {
         resources: config.resources(),
         development: config.dev,
         limits: Arc::new(rate::Limits::new(config.dev)),
+        database: config.database().into(),
+        started: Instant::now(),
     };
     let edge = Edge {
         origins: config.origins().into(),
@@ -70,6 +77,7 @@ pub fn router(platform: Platform, config: &Config) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/api/health", get(health::health))
+        .route("/api/status", get(status::status))
         .route("/api/status/public", get(health::public_status))
         .route("/api/auth/logout", post(account::logout))
         .route("/api/auth/verify", get(account::verify))

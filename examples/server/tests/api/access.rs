@@ -10,6 +10,7 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/readyz", [200, 200, 200, 200, 200]),
     ("GET", "/api/health", [200, 200, 200, 200, 200]),
     ("GET", "/api/status/public", [200, 200, 200, 200, 200]),
+    ("GET", "/api/status", [401, 401, 403, 403, 200]),
     ("GET", "/api/pricing/public", [200, 200, 200, 200, 200]),
     ("POST", "/api/auth/mock-login", [400, 400, 400, 400, 400]),
     ("GET", "/api/auth/verify", [401, 401, 200, 200, 200]),

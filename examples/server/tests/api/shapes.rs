@@ -481,3 +481,33 @@ async fn health() {
     assert_eq!(server.get("/healthz").send().await.json()["status"], "ok");
     assert_eq!(server.get("/readyz").send().await.status, 200);
 }
+
+#[tokio::test]
+async fn status() {
+    let server = Server::start().await;
+    let ana = server.token(ANA).await;
+    let launch = server.post("/api/pods").bearer(&ana).json(&a_pod());
+    assert_eq!(launch.send().await.status, 201);
+    let root = server.token(ROOT).await;
+    let status = server.get("/api/status").bearer(&root).send().await.json();
+    is(&status, "success:b data:o");
+    let data = &status["data"];
+    is(
+        data,
+        "system:o database:o pods:o kubernetes:o orchestrator:o",
+    );
+    is(&data["system"], "status:s version:s uptime:n environment:s");
+    is(&data["database"], "status:s name:s");
+    is(&data["kubernetes"], "status:s namespace:s");
+    is(
+        &data["pods"],
+        "total:n running:n stopped:n creating:n error:n",
+    );
+    assert_eq!(data["pods"]["total"], 1);
+    is(
+        &data["orchestrator"],
+        "status:s simulated:b devices:n caveats:a",
+    );
+    let caveat = &data["orchestrator"]["caveats"][0];
+    assert_eq!(caveat, "Nothing really runs: this backend simulates.");
+}
