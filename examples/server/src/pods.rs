@@ -149,13 +149,14 @@ pub(crate) async fn connections(
     Ok(answer::data(Connections::of(&pod, &app.public_host)))
 }
 
-/// `POST /api/pods/:podId/start`
+/// `POST /api/pods/:podId/start`; with `acceptLoss`, a volume that is gone is replaced by an empty one.
 pub(crate) async fn start(
     State(app): State<App>,
     Writer(who): Writer,
     Id(id): Id<PodId>,
-    fields: Fields,
+    mut fields: Fields,
 ) -> Result<Response> {
+    let accept_loss = fields.flag("acceptLoss").unwrap_or_default();
     fields.done()?;
     refuse_if(
         &app,
@@ -165,7 +166,11 @@ pub(crate) async fn start(
         "This pod is already running.",
     )
     .await?;
-    let pod = app.platform.start(&who, id).await?;
+    let pod = if accept_loss {
+        app.platform.start_accepting_loss(&who, id).await?
+    } else {
+        app.platform.start(&who, id).await?
+    };
     Ok(changed(&pod, "The pod is being started."))
 }
 

@@ -91,6 +91,18 @@ impl Platform {
     /// # Errors
     /// `NotFound`, `Suspended`, `InvalidTransition` for a deleted pod, `InsufficientBalance`.
     pub async fn start(&self, who: &Identity, id: PodId) -> Result<Pod> {
+        self.begin(who, id, false).await
+    }
+
+    /// Like [`Platform::start`], and where the pod's volume is gone an empty one is made.
+    ///
+    /// # Errors
+    /// Those of [`Platform::start`].
+    pub async fn start_accepting_loss(&self, who: &Identity, id: PodId) -> Result<Pod> {
+        self.begin(who, id, true).await
+    }
+
+    async fn begin(&self, who: &Identity, id: PodId, accept_loss: bool) -> Result<Pod> {
         let core = &self.0;
         for _ in 0..TRIES {
             let pod = self.allowed(who, Action::Spend, id).await?;
@@ -118,6 +130,7 @@ impl Platform {
             if !wish::start(&mut after, quote.terms.clone(), hold(&quote, 0)) {
                 return Ok(pod);
             }
+            after.accept_volume_loss = accept_loss;
             let mut conditions = match owner.version {
                 0 => Vec::new(),
                 version => vec![Condition::UserAt {

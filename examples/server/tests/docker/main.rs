@@ -18,6 +18,7 @@ mod pods;
 #[path = "../support/program.rs"]
 mod program;
 mod restored;
+mod volumes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
