@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use bollard::Docker;
 use bollard::query_parameters::{
-    EventsOptionsBuilder, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
+    EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
+    ListVolumesOptionsBuilder,
 };
 use futures::StreamExt;
 use tokio::task::JoinHandle;
@@ -22,6 +23,7 @@ pub(crate) struct Engine {
     installation: String,
     doubles: Arc<Mutex<Vec<String>>>,
     gpus_given: Arc<AtomicUsize>,
+    started: Arc<Mutex<BTreeSet<String>>>,
     watch: JoinHandle<()>,
 }
 
@@ -47,7 +49,8 @@ impl Engine {
         let options = EventsOptionsBuilder::new().filters(&filters).build();
         let mut events = docker.events(Some(options));
         let doubles = Arc::new(Mutex::new(Vec::new()));
-        let found = Arc::clone(&doubles);
+        let started = Arc::new(Mutex::new(BTreeSet::new()));
+        let (found, starts) = (Arc::clone(&doubles), Arc::clone(&started));
         let gpus_given = Arc::new(AtomicUsize::new(0));
         let given = Arc::clone(&gpus_given);
         let records = Records::named();
@@ -65,6 +68,7 @@ impl Engine {
                     }
                     continue;
                 }
+                starts.lock().unwrap().insert(pod.clone());
                 // Kept before the container starts.
                 let gpus = records.as_ref().map(|kept| kept.given(&container));
                 let gpus = gpus.unwrap_or_default();
@@ -83,6 +87,7 @@ impl Engine {
             installation: installation.to_owned(),
             doubles,
             gpus_given,
+            started,
             watch,
         }
     }
@@ -96,6 +101,19 @@ impl Engine {
     pub(crate) fn doubles(&self) -> Vec<String> {
         assert!(!self.watch.is_finished(), "the engine's events have ended");
         self.doubles.lock().unwrap().clone()
+    }
+
+    /// Whether a container of the pod was ever started, so far.
+    pub(crate) fn has_run(&self, pod: &str) -> bool {
+        assert!(!self.watch.is_finished(), "the engine's events have ended");
+        self.started.lock().unwrap().contains(pod)
+    }
+
+    /// How many networks are there.
+    pub(crate) async fn networks(&self) -> usize {
+        let filters = labelled(&self.installation);
+        let all = ListNetworksOptionsBuilder::new().filters(&filters).build();
+        self.docker.list_networks(Some(all)).await.unwrap().len()
     }
 
     pub(crate) async fn there(&self) -> There {

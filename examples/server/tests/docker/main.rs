@@ -3,6 +3,7 @@
 //! `NEUROPOD_TEST_DOCKER` names the engine, which has the demo image; `NEUROPOD_TEST_POSTGRES` names a PostgreSQL:
 //! `cargo xtask test` does all that.
 
+mod amid_pull;
 mod client;
 mod engine;
 #[path = "../support/given.rs"]
@@ -17,17 +18,23 @@ mod kill9;
 mod pods;
 #[path = "../support/program.rs"]
 mod program;
+mod races;
+#[path = "../../../../neuropod-docker/tests/support/registry.rs"]
+#[allow(dead_code, unreachable_pub)] // each test takes what it needs
+mod registry;
 mod restored;
 mod volumes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
 use http::Request;
 
+const IMAGE: &str = "neuropod/demo:latest";
 const SECRET: &str = "f2ca1bb6c7e907d06dafe4687e579fce76b37e4e93b7605022da52e6ccc26fd2";
 
 /// What a failure shows: every step of every pod.
@@ -58,6 +65,13 @@ fn settings(docker: &str, database: &str, ports: &str) -> Vec<(&'static str, Str
     ]
     .map(|(name, value)| (name, value.to_owned()))
     .into()
+}
+
+/// A name that no other test has.
+fn unique(what: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{what}-{}-{n}", std::process::id())
 }
 
 async fn sign_in(to: SocketAddr, email: &str) -> String {
