@@ -89,24 +89,23 @@ pub(crate) enum PullFailure {
     Refused(Refusal, String),
     /// The engine could not reach the registry, or was turned away for now.
     NoRegistry(String),
-    /// The engine itself did not answer.
-    NoEngine,
 }
 
 impl PullFailure {
-    pub(crate) fn of(error: &Docker) -> Self {
+    /// `None` if the engine itself did not answer: that says nothing about the image.
+    pub(crate) fn of(error: &Docker) -> Option<Self> {
         let told = matches!(
             error,
             Docker::DockerResponseServerError { .. } | Docker::DockerStreamError { .. }
         );
         if !told {
-            return Self::NoEngine;
+            return None;
         }
         let words = words(error);
         let text = words.to_lowercase();
         let says = |words: &[&str]| words.iter().any(|w| text.contains(w));
         let refusal = if says(&["no such host", "connection refused", "i/o timeout"]) {
-            return Self::NoRegistry(words);
+            return Some(Self::NoRegistry(words));
         } else if says(&["no space left"]) {
             Refusal::NoSpace
         } else if says(&["invalid reference", "must be lowercase"]) || status(error) == Some(400) {
@@ -116,9 +115,9 @@ impl PullFailure {
         } else if says(&["manifest unknown", "name unknown", "not found", NOT_FOR_US]) {
             Refusal::ImageNotFound
         } else {
-            return Self::NoRegistry(words);
+            return Some(Self::NoRegistry(words));
         };
-        Self::Refused(refusal, words)
+        Some(Self::Refused(refusal, words))
     }
 
     /// For the caller. A registry that can't be reached has not got the image for us.
@@ -132,7 +131,6 @@ impl PullFailure {
                 let message = format!("The image's registry can't be reached: {words}");
                 Error::new(ErrorKind::Refused(Refusal::ImageNotFound), message)
             }
-            Self::NoEngine => Error::unreachable("The Docker engine did not answer."),
         };
         error.during("docker pull")
     }
@@ -159,7 +157,7 @@ mod tests {
             })
         };
         let refused = |failure| match failure {
-            PullFailure::Refused(refusal, _) => Some(refusal),
+            Some(PullFailure::Refused(refusal, _)) => Some(refusal),
             _ => None,
         };
         let missing = "manifest for localhost:5000/x:latest not found: manifest unknown";
@@ -182,11 +180,14 @@ mod tests {
         let malformed = "invalid reference format";
         assert_eq!(refused(of(400, malformed)), Some(Refusal::BadReference));
         let lookup = "Get https://registry-1.docker.io/v2/: dial tcp: lookup registry-1.docker.io: no such host";
-        assert_eq!(of(500, lookup), PullFailure::NoRegistry(lookup.to_owned()));
+        assert_eq!(
+            of(500, lookup),
+            Some(PullFailure::NoRegistry(lookup.to_owned()))
+        );
         let closed = Docker::IOError {
             err: std::io::ErrorKind::BrokenPipe.into(),
         };
-        assert_eq!(PullFailure::of(&closed), PullFailure::NoEngine);
+        assert_eq!(PullFailure::of(&closed), None);
     }
 
     #[test]

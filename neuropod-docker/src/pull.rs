@@ -93,7 +93,7 @@ impl Pulls {
     async fn pull(self, engine: Engine, image: String, number: u64) {
         let mut result = self.attempt(&engine, &image, number).await;
         for pause in AGAIN {
-            if !matches!(result, Err(PullFailure::NoRegistry(_))) {
+            if !matches!(result, Err(Some(PullFailure::NoRegistry(_)))) {
                 break;
             }
             tokio::time::sleep(pause).await;
@@ -104,8 +104,14 @@ impl Pulls {
             return;
         }
         let pull = state.running.remove(&image);
+        let failure = match result {
+            Ok(()) => None,
+            Err(Some(failure)) => Some(failure),
+            // Whoever still wants the image pulls it anew, once the engine answers.
+            Err(None) => return,
+        };
         for run in pull.into_iter().flat_map(|pull| pull.wanted_by) {
-            if let Err(failure) = &result {
+            if let Some(failure) = &failure {
                 state.failed.insert(run, failure.clone());
             }
             // Nobody need be watching.
@@ -113,7 +119,12 @@ impl Pulls {
         }
     }
 
-    async fn attempt(&self, engine: &Engine, image: &str, number: u64) -> Result<(), PullFailure> {
+    async fn attempt(
+        &self,
+        engine: &Engine,
+        image: &str,
+        number: u64,
+    ) -> Result<(), Option<PullFailure>> {
         let name = image.rsplit('/').next().unwrap_or_default();
         let reference = if name.contains([':', '@']) {
             image.to_owned()

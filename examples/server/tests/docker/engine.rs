@@ -97,6 +97,18 @@ impl Engine {
         self.gpus_given.load(Ordering::Relaxed)
     }
 
+    /// Past its events, which end when it is killed.
+    pub(crate) fn unwatched(docker: Docker, installation: &str) -> Self {
+        Self {
+            docker,
+            installation: installation.to_owned(),
+            doubles: Arc::default(),
+            gpus_given: Arc::default(),
+            started: Arc::default(),
+            watch: tokio::spawn(std::future::pending()),
+        }
+    }
+
     /// Every pod that had two containers alive at once, and every GPU that two had at once, so far.
     pub(crate) fn doubles(&self) -> Vec<String> {
         assert!(!self.watch.is_finished(), "the engine's events have ended");

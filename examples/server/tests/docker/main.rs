@@ -6,6 +6,7 @@
 mod amid_pull;
 mod client;
 mod engine;
+mod engine_kills;
 #[path = "../support/given.rs"]
 mod given;
 mod gpus;
@@ -15,6 +16,7 @@ mod hook;
 #[path = "../support/http.rs"]
 mod http;
 mod kill9;
+mod own_engine;
 mod pods;
 #[path = "../support/program.rs"]
 mod program;
@@ -23,6 +25,8 @@ mod races;
 #[allow(dead_code, unreachable_pub)] // each test takes what it needs
 mod registry;
 mod restored;
+mod space;
+mod trap;
 mod volumes;
 
 use std::net::SocketAddr;
