@@ -20,6 +20,7 @@ use neuropod_core::conformance::orchestrator::{
 use neuropod_core::id::{DeviceId, PodId, RunId};
 use neuropod_docker::{Config, DockerOrchestrator};
 
+use super::cis;
 use super::hook::Records;
 use super::proxy::Proxy;
 use super::registry::Registry;
@@ -62,11 +63,19 @@ impl OnDocker {
         Subject::new(Arc::new(backend.expect("the engine answers")), self)
     }
 
-    /// Whatever a case has left.
+    /// Looks at whatever a case has left, and removes it.
     pub async fn clear(&self) {
         let ours = format!("neuropod.io/instance={}", self.installation);
         let foreign = self.foreign_containers.lock().unwrap().clone();
-        for id in self.containers(&ours).await.into_iter().chain(foreign) {
+        let ours_there = self.containers(&ours).await;
+        let mut broken = Vec::new();
+        for id in &ours_there {
+            let none = None::<InspectContainerOptions>;
+            if let Ok(seen) = self.docker.inspect_container(id, none).await {
+                broken.extend(cis::broken(&seen));
+            }
+        }
+        for id in ours_there.into_iter().chain(foreign) {
             let options = RemoveContainerOptionsBuilder::new().force(true).v(true);
             let _ = self
                 .docker
@@ -84,6 +93,7 @@ impl OnDocker {
         let options = RemoveImageOptionsBuilder::new().force(true).build();
         let image = self.registry.image("pulled");
         let _ = self.docker.remove_image(&image, Some(options), None).await;
+        assert_eq!(broken, [""; 0], "a container that a case has left");
     }
 
     /// The containers that carry this label.

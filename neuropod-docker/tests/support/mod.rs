@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub)] // each test takes what it needs
 
+pub mod cis;
 pub mod fixture;
 pub mod hook;
 pub mod nvml;
