@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use neuropod_core::conformance::orchestrator::{self as conformance, Image};
 use neuropod_core::id::RunId;
-use neuropod_core::orchestrator::{Fence, LogLine, LogQuery};
+use neuropod_core::orchestrator::{Ensured, Fence, LogLine, LogQuery, State, Workload};
 use neuropod_core::{ErrorKind, Orchestrator, Result};
 use neuropod_docker::{Config, DockerOrchestrator};
 
@@ -44,10 +44,7 @@ impl Listening {
     }
 
     async fn start(&self, script: &str) -> RunId {
-        let pod = conformance::workload(Image {
-            name: IMAGE.to_owned(),
-            args: ["sh", "-c", script].map(str::to_owned).to_vec(),
-        });
+        let pod = workload(script);
         let ensured = self.docker.ensure(&pod, &Fence::open()).await;
         ensured.expect("it runs");
         pod.run
@@ -70,6 +67,13 @@ impl Listening {
         let outside = outside.await.expect("an engine");
         outside.purge(run.pod).await.expect("purged");
     }
+}
+
+fn workload(script: &str) -> Workload {
+    conformance::workload(Image {
+        name: IMAGE.to_owned(),
+        args: ["sh", "-c", script].map(str::to_owned).to_vec(),
+    })
 }
 
 async fn next<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> Option<T> {
@@ -147,4 +151,97 @@ async fn hints_of_a_silent_engine_end() {
     listening.proxy.fall_silent();
     while next(&mut hints).await.is_some() {}
     listening.purge(run).await;
+}
+
+/// What every method says of a run whose engine does not answer as it should.
+async fn all_say(docker: &DockerOrchestrator, pod: &Workload) -> Vec<(&'static str, ErrorKind)> {
+    let (run, query) = (pod.run, LogQuery::default());
+    let said = async {
+        vec![
+            ("ensure", docker.ensure(pod, &Fence::open()).await.err()),
+            ("stop", docker.stop(run, Duration::from_secs(1)).await.err()),
+            ("remove", docker.remove(run).await.err()),
+            ("purge", docker.purge(run.pod).await.err()),
+            ("observe", docker.observe(run.pod).await.err()),
+            ("list", docker.list().await.err()),
+            ("watch", docker.watch().await.err()),
+            ("logs", docker.logs(run, &query).await.err()),
+            ("usage", docker.usage(run).await.err()),
+            ("capacity", docker.capacity().await.err()),
+        ]
+    };
+    let said = tokio::time::timeout(FOR_EVER * 2, said).await;
+    let said = said.expect("not for ever").into_iter();
+    let kind = |e: Option<neuropod_core::Error>| e.map(|e| e.kind().clone());
+    said.map(|(method, e)| (method, kind(e).expect(method)))
+        .collect()
+}
+
+fn nothing_is_known(said: Vec<(&'static str, ErrorKind)>) {
+    for (method, kind) in said {
+        assert_eq!(kind, ErrorKind::Unreachable, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_engine_is_unreachable_whatever_it_is_asked() {
+    if !engine_is_there() {
+        return;
+    }
+    let listening = Listening::new().await;
+    let pod = workload("exec sleep 1000000");
+    let ensured = listening.docker.ensure(&pod, &Fence::open()).await;
+    ensured.expect("it runs");
+    listening.proxy.fall_silent();
+    nothing_is_known(all_say(&listening.docker, &pod).await);
+    listening.purge(pod.run).await;
+}
+
+/// Half an answer may have the status of a whole one: a list that is cut off is no shorter list.
+#[tokio::test]
+async fn half_an_answer_is_none() {
+    if !engine_is_there() {
+        return;
+    }
+    let listening = Listening::new().await;
+    let pod = workload("exec sleep 1000000");
+    let ensured = listening.docker.ensure(&pod, &Fence::open()).await;
+    ensured.expect("it runs");
+    listening.proxy.halve_answers(true);
+    nothing_is_known(all_say(&listening.docker, &pod).await);
+    listening.proxy.halve_answers(false);
+    let seen = listening.docker.observe(pod.run.pod).await;
+    let there = seen.expect("it answers again").instances;
+    assert_eq!(there.len(), 1, "nobody has touched what could not be read");
+    listening.purge(pod.run).await;
+}
+
+/// The engine does what it is asked and its answer is lost: asked again, it does nothing twice.
+#[tokio::test]
+async fn a_launch_whose_answers_are_lost_is_one_container() {
+    if !engine_is_there() {
+        return;
+    }
+    let listening = Listening::new().await;
+    let pod = workload("exec sleep 1000000");
+    listening.proxy.halve_answers(true);
+    // First the create's own answer is lost, and then that the name is taken.
+    for _ in 0..3 {
+        let ensured = listening.docker.ensure(&pod, &Fence::open()).await;
+        let error = ensured.expect_err("nothing is known");
+        assert_eq!(*error.kind(), ErrorKind::Unreachable);
+    }
+    listening.proxy.halve_answers(false);
+    let ensured = listening.docker.ensure(&pod, &Fence::open()).await;
+    assert_eq!(ensured.expect("it runs"), Ensured::Present);
+    let seen = listening
+        .docker
+        .observe(pod.run.pod)
+        .await
+        .expect("it answers");
+    let [instance] = &seen.instances[..] else {
+        panic!("one container: {seen:?}");
+    };
+    assert!(matches!(instance.state, State::Running { .. }), "{seen:?}");
+    listening.purge(pod.run).await;
 }

@@ -1,4 +1,5 @@
-//! Stands between the backend and the engine: counts the calls, can be cut, and can fall silent.
+//! Stands between the backend and the engine: counts the calls, can be cut, can fall silent, and can
+//! stop in the middle of an answer.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ struct Silence {
     times: AtomicUsize,
     /// All of them.
     total: AtomicBool,
+    /// All but the first half of each, and then the connection ends.
+    half: AtomicBool,
 }
 
 impl Proxy {
@@ -83,6 +86,11 @@ impl Proxy {
         self.silence.times.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Passes the first half of each answer on and breaks the connection, or passes all on again.
+    pub fn halve_answers(&self, halve: bool) {
+        self.silence.half.store(halve, Ordering::Relaxed);
+    }
+
     /// Passes no answer on any more.
     pub fn fall_silent(&self) {
         self.silence.total.store(true, Ordering::Relaxed);
@@ -133,6 +141,10 @@ async fn carry(
             }
             if n == 0 {
                 return to_client.shutdown().await;
+            }
+            if silence.half.load(Ordering::Relaxed) {
+                to_client.write_all(&bytes[..n / 2]).await?;
+                return Err(std::io::ErrorKind::ConnectionAborted.into());
             }
             to_client.write_all(&bytes[..n]).await?;
         }
