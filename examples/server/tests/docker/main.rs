@@ -7,6 +7,7 @@ mod amid_pull;
 mod client;
 mod engine;
 mod engine_kills;
+mod full_disk;
 #[path = "../support/given.rs"]
 mod given;
 mod gpus;
