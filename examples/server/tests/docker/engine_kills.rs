@@ -21,6 +21,8 @@ use crate::trap::{Call, Trap};
 use crate::{IMAGE, a_pod, alone, settings, sign_in, space};
 
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+/// Of the registry, in bytes a second: a pull takes half a second, so that it is what is settled and not waited for.
+const SPEED: usize = 16 << 20;
 const WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -43,7 +45,7 @@ impl Moment {
     /// The call that comes just before; whether it may not get there; so many milliseconds later, at most.
     fn call(self) -> Option<(Call, bool, u64)> {
         match self {
-            Pulling => Some((("POST", "/images/create"), false, 1000)),
+            Pulling => Some((("POST", "/images/create"), false, 400)),
             Created => Some((("POST", "/start"), true, 0)),
             Starting => Some((("POST", "/start"), false, 60)),
             Running => None,
@@ -134,7 +136,7 @@ impl Trial {
     /// Kills the engine at such a moment, and says how long it took until all was settled.
     async fn kill(&mut self, moment: Moment, dice: &mut fastrand::Rng) -> Duration {
         let registry = match moment {
-            Pulling => Some(Registry::start(&self.own.docker).await),
+            Pulling => Some(Registry::with_speed(&self.own.docker, SPEED).await),
             _ => None,
         };
         let image = registry.as_ref().map(|registry| registry.image("pulled"));
