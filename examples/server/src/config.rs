@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::{Parser, ValueEnum};
+use clap::builder::{BoolishValueParser, Resettable};
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use neuropod::auth::{SessionRules, SigningKeys};
 use neuropod::docker::{Gpus, Logins, NetworkPool};
 use neuropod::id::Entropy;
@@ -137,6 +137,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl Default for Config {
+    /// What holds where nothing is configured: for programs that nest the routes and have settings of their own, neither
+    /// the command line nor the environment is read.
+    fn default() -> Self {
+        let command = Self::command().mut_args(|argument| argument.env(Resettable::Reset));
+        let matches = command.get_matches_from(["neuropod-server"]);
+        Self::from_arg_matches(&matches).expect("every argument has a default")
+    }
 }
 
 impl Config {

@@ -7,6 +7,12 @@ fn config(arguments: &[&str]) -> Config {
 }
 
 #[test]
+fn the_default_is_what_holds_without_arguments() {
+    let (default, none) = (Config::default(), config(&[]));
+    assert_eq!(format!("{default:?}"), format!("{none:?}"));
+}
+
+#[test]
 fn development_mode_listens_on_loopback_only() {
     for host in ["127.0.0.1", "::1", "[::1]", "localhost"] {
         let address = config(&["--dev", "--host", host]).address().unwrap();
