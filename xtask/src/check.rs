@@ -1,5 +1,6 @@
 //! `cargo xtask check`: everything that needs no running part.
 
+use crate::outside;
 use crate::shell;
 use crate::steps::Steps;
 use anyhow::{Context, Result};
@@ -25,6 +26,7 @@ pub(crate) fn run() -> Result<()> {
             "warnings",
         ]),
     );
+    outside::check(&mut steps);
     steps.command(
         "documentation",
         shell::cargo()

@@ -13,6 +13,7 @@ mod folder;
 mod gpu;
 mod http;
 mod limited;
+mod outside;
 mod postgres;
 mod readme;
 mod registry;

@@ -8,6 +8,7 @@ use crate::features;
 use crate::first_pod;
 use crate::folder::Folder;
 use crate::limited;
+use crate::outside;
 use crate::postgres;
 use crate::registry;
 use crate::shell;
@@ -60,6 +61,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.command("build", shell::cargo().args(SUITE).arg("--no-run"));
     if options.filter.is_none() {
         features::check(&mut steps);
+    }
+    if options.wants("outside") {
+        outside::test(&mut steps);
     }
     let folder = Folder::take(&shell::checkout()?)?;
     let space = steps
