@@ -24,7 +24,7 @@ const SET_ASIDE: Duration = Duration::from_secs(600);
 const PORT_TRIES: usize = 32;
 
 /// A queue in which somebody waits is served again so soon: a device may have come, or come back, which nobody tells.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_secs(180);
 
 /// The lease of a device.
 pub(crate) fn resource(device: &DeviceId) -> String {

@@ -191,7 +191,7 @@ async fn a_queue_in_which_somebody_waits_is_served_again_without_being_told() {
     scene.launch(on_a_device()).await;
     scene.round().await;
     scene.round().await;
-    assert_eq!(scene.due(&queue()), Some(30 * SECOND));
+    assert_eq!(scene.due(&queue()), Some(LOOK_AGAIN));
 }
 
 #[tokio::test(start_paused = true)]
