@@ -50,7 +50,8 @@ impl Moment {
             Starting => Some((("POST", "/start"), false, 60)),
             Running => None,
             Stopping => Some((("POST", "/stop"), false, 60)),
-            Removing => Some((("DELETE", "/containers/"), false, 40)),
+            // No later, or it meets the removal of the network: see `until_forgotten`.
+            Removing => Some((("DELETE", "/containers/"), false, 15)),
         }
     }
 }
@@ -194,6 +195,7 @@ impl Trial {
             look.row.is_null() && look.there == There::default()
         })
         .await;
+        self.until_forgotten(&pod).await;
         settled
     }
 
@@ -207,6 +209,23 @@ impl Trial {
         Look {
             row: row.unwrap_or_default(),
             there,
+        }
+    }
+
+    /// Waits until the server has removed the last thing of a pod, its owner's network. Docker 20.10 does not start again
+    /// once it was killed amid that, whose ever the network is: it finds one without addresses (libnetwork's
+    /// `reservePools`), and panics.
+    async fn until_forgotten(&self, pod: &str) {
+        let path = format!("/api/pods/{pod}");
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let request = Request::new(self.program.address, "GET", &path).bearer(&self.token);
+            let answer = request.send().await;
+            if answer.status == 404 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{answer:?}");
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
