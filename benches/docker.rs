@@ -1,11 +1,16 @@
 //! What a launch adds to the two calls that any program makes to have a container: create and start. On a real
-//! engine, which `NEUROPOD_TEST_DOCKER` names.
+//! engine, which `NEUROPOD_TEST_DOCKER` names. Both are in a network of their own, and have a GPU where
+//! `NEUROPOD_TEST_GPU_RECORDS` says that the engine takes requests for them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
+use bollard::models::{
+    ContainerCreateBody, DeviceRequest, HostConfig, Mount, MountType, MountVolumeOptions,
+    NetworkCreateRequest,
+};
 use bollard::query_parameters::{
     CreateContainerOptions, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
     RemoveContainerOptionsBuilder, RemoveVolumeOptions,
@@ -13,18 +18,32 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use neuropod_benches::counted::Counted;
 use neuropod_benches::databases::Folder;
+use neuropod_benches::jupyterhub::Hub;
 use neuropod_benches::report::{Limit, figure, heading, median};
 use neuropod_benches::{Scale, process};
 use neuropod_core::auth::Identity;
 use neuropod_core::id::{Entropy, PodId};
+use neuropod_core::orchestrator::Device;
 use neuropod_core::pod::Resources;
 use neuropod_core::store::Store;
 use neuropod_core::{Launch, Platform, Result};
-use neuropod_docker::{Config, DockerOrchestrator};
+use neuropod_docker::{Config, DockerOrchestrator, Gpus};
 use neuropod_store::SqlStore;
 
 /// The image that `cargo xtask up` and `cargo xtask test` make.
 const IMAGE: &str = "neuropod/demo";
+
+/// Enough for the pods of a round and the one that stands there: each has one alone.
+const GPUS: u32 = 11;
+
+/// Whether the engine takes requests for GPUs.
+fn has_gpus() -> bool {
+    std::env::var_os("NEUROPOD_TEST_GPU_RECORDS").is_some()
+}
+
+fn gpu(n: u32) -> String {
+    format!("GPU-{MARK}-{n}")
+}
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -33,16 +52,26 @@ async fn main() -> Result<()> {
         println!("  not measured: NEUROPOD_TEST_DOCKER names no engine");
         return Ok(());
     };
+    let device = if has_gpus() {
+        "a GPU and"
+    } else {
+        "no GPU, since NEUROPOD_TEST_GPU_RECORDS names no hook that takes it, but"
+    };
+    println!("  each with {device} a network of its tenant");
     let (rounds, times) = Scale::asked().of((10, 10), (1, 2));
     let folder = Folder::new();
     let docker = Docker::connect_with_host(&host).expect("the address of an engine");
     let serving = Serving::new(&folder, &host).await?;
+    let (standing, _) = serving.launch().await?;
+    make_network(&docker).await;
+    let mut hub = hub(&folder, &host).await;
+    let mut hub_took = Vec::new();
     let (mut raw, mut ours) = (Spent::default(), Spent::default());
     // By turns, so that both meet the same engine.
     for _ in 0..rounds {
         let cpu = process::cpu();
-        for _ in 0..times {
-            raw.took.push(create_and_start(&docker).await);
+        for n in 0..times {
+            raw.took.push(create_and_start(&docker, n).await);
         }
         raw.cpu += process::cpu() - cpu;
         let cpu = process::cpu();
@@ -53,10 +82,18 @@ async fn main() -> Result<()> {
             ours.took.push(took);
         }
         ours.cpu += process::cpu() - cpu;
+        for _ in 0..times {
+            if let Some(hub) = &mut hub {
+                hub_took.push(hub.launch().await);
+            }
+        }
         remove_raw(&docker).await;
         serving.delete(&launched).await?;
     }
+    serving.delete(&[standing]).await?;
     serving.end().await;
+    let removed = docker.remove_network(MARK).await;
+    removed.expect("nothing is left in it");
     let calls = calls(&host, times).await?;
 
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
@@ -70,6 +107,12 @@ async fn main() -> Result<()> {
         Limit::None,
     );
     figure("  added", ours_took - raw_took, "ms", Limit::AtMost(5.0));
+    if hub.is_some() {
+        let took = millis(median(&hub_took));
+        let what = "JupyterHub's launch until it serves, median";
+        figure(what, took, "ms", Limit::None);
+        figure("  added", took - raw_took, "ms", Limit::None);
+    }
     figure(
         "raw: CPU time of this process",
         each(&raw),
@@ -82,11 +125,22 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
+/// JupyterHub, if it is to be compared with.
+async fn hub(folder: &Folder, host: &str) -> Option<Hub> {
+    let Some(installed) = std::env::var_os("NEUROPOD_BENCH_JUPYTERHUB") else {
+        println!("  beside no JupyterHub: NEUROPOD_BENCH_JUPYTERHUB does not say where one is");
+        return None;
+    };
+    Some(Hub::start(Path::new(&installed), &folder.0, host, MARK).await)
+}
+
 /// The fewest calls of the engine that a launch took: what was there before it may still be looked at meanwhile.
 async fn calls(host: &str, launches: u32) -> Result<u64> {
     let folder = Folder::new();
     let counted = Counted::before(host).await;
     let serving = Serving::new(&folder, counted.host()).await?;
+    // The tenant's network stands as long as this does.
+    let (standing, _) = serving.launch().await?;
     let mut fewest = u64::MAX;
     for _ in 0..launches {
         let before = counted.calls();
@@ -94,6 +148,7 @@ async fn calls(host: &str, launches: u32) -> Result<u64> {
         fewest = fewest.min(counted.calls() - before);
         serving.delete(&[id]).await?;
     }
+    serving.delete(&[standing]).await?;
     serving.end().await;
     Ok(fewest)
 }
@@ -107,8 +162,17 @@ struct Spent {
 /// What marks the containers that were made without the platform.
 const MARK: &str = "np-bench-raw";
 
-/// Creates and starts what a launch creates: a container with limits, and a new volume.
-async fn create_and_start(docker: &Docker) -> Duration {
+async fn make_network(docker: &Docker) {
+    let made = docker.create_network(NetworkCreateRequest {
+        name: MARK.to_owned(),
+        driver: Some("bridge".to_owned()),
+        ..NetworkCreateRequest::default()
+    });
+    made.await.expect("addresses are free");
+}
+
+/// Creates and starts what a launch creates: a container with limits, a device, a network and a new volume.
+async fn create_and_start(docker: &Docker, n: u32) -> Duration {
     let began = Instant::now();
     let mark = Some([(MARK.to_owned(), String::new())].into());
     let volume = Mount {
@@ -132,6 +196,15 @@ async fn create_and_start(docker: &Docker) -> Duration {
             nano_cpus: Some(i64::from(limits.cpu_milli) * 1_000_000),
             pids_limit: Some(limits.pids.into()),
             mounts: Some(vec![volume]),
+            network_mode: Some(MARK.to_owned()),
+            device_requests: has_gpus().then(|| {
+                vec![DeviceRequest {
+                    driver: Some("nvidia".to_owned()),
+                    device_ids: Some(vec![gpu(n)]),
+                    capabilities: Some(vec![vec!["gpu".to_owned()]]),
+                    ..DeviceRequest::default()
+                }]
+            }),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
@@ -182,6 +255,12 @@ impl Serving {
         let store: Arc<dyn Store> = Arc::new(SqlStore::open(&folder.url()).await?);
         let config = Config {
             host: Some(host.to_owned()),
+            gpus: Gpus::listed((0..if has_gpus() { GPUS } else { 0 }).map(|n| Device {
+                id: gpu(n).as_str().into(),
+                product: "RTX 4050".to_owned(),
+                memory_mib: 6141,
+                healthy: true,
+            })),
             ..Config::new(store.installation().await?)
         };
         let platform = Platform::builder()
@@ -204,7 +283,7 @@ impl Serving {
     async fn launch(&self) -> Result<(PodId, Duration)> {
         let mut hints = self.store.changed().await?;
         let began = Instant::now();
-        let launch = Launch::image(IMAGE).gpu("cpu");
+        let launch = Launch::image(IMAGE).gpu(if has_gpus() { "rtx-4050" } else { "cpu" });
         let id = self.platform.launch(&Identity::local(), &launch).await?.id;
         loop {
             let pod = self.store.pod(id).await?;

@@ -2,6 +2,7 @@
 
 pub mod counted;
 pub mod fleet;
+pub mod jupyterhub;
 pub mod process;
 pub mod raw;
 pub mod report;
