@@ -8,6 +8,8 @@ c = get_config()  # noqa: F821
 c.JupyterHub.bind_url = f"http://127.0.0.1:{PORTS[0]}"
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{PORTS[1]}"
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{PORTS[2]}"
+# Ends with the hub, which the bench ends by a signal that leaves it no time for that.
+c.ConfigurableHTTPProxy.command = ["setpriv", "--pdeathsig", "KILL", "configurable-http-proxy"]
 c.JupyterHub.db_url = "sqlite:///hub.sqlite"
 c.JupyterHub.log_level = "WARN"
 c.JupyterHub.authenticator_class = "dummy"
