@@ -84,7 +84,7 @@ impl Known {
             )
         };
         match info.driver.as_deref() {
-            Some("btrfs" | "zfs" | "windowsfilter") => Self::Can,
+            Some("btrfs" | "zfs") => Self::Can,
             // Only with `pquota`, which the engine does not tell.
             Some("overlay2") if on_xfs() => Self::NotYet,
             // With others it is refused, or ignored in silence.
