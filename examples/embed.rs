@@ -8,11 +8,11 @@
 use async_trait::async_trait;
 use axum::{Router, routing::get};
 use neuropod::auth::{Credential, Identity};
-use neuropod::billing::{Admission, Ask, Balance, Credit, Quote, Reading, Unmetered};
+use neuropod::billing::{Admission, Ask, Balance, Credit, Quote, Reading, Settlement, Unmetered};
 use neuropod::id::{AccountId, UserId};
 use neuropod::memory::MemoryOrchestrator;
 use neuropod::money::Money;
-use neuropod::store::{Condition, Meter, MeterTotal, Page, Transfer, TransferQuery};
+use neuropod::store::{Condition, Meter, Page, Transfer, TransferQuery};
 use neuropod::user::{Role, Standing, User};
 use neuropod::{Auth, Billing, Error, ErrorKind, Orchestrator, Platform, Result, Time};
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ impl Billing for Bills {
         Ok(Vec::new())
     }
 
-    async fn settle(&self, readings: &[Reading]) -> Result<Vec<MeterTotal>> {
+    async fn settle(&self, readings: &[Reading]) -> Result<Settlement> {
         let mut table = self.table();
         for reading in readings {
             let bill = table.entry(reading.meter).or_insert(reading.clone());
@@ -91,7 +91,7 @@ impl Billing for Bills {
                 *bill = reading.clone();
             }
         }
-        Ok(Vec::new()) // NeuroPod's own ledger has nothing to post
+        Ok(Settlement::default()) // NeuroPod's own ledger has nothing to post
     }
 
     async fn credit(&self, _: &Credit) -> Result<()> {
@@ -104,9 +104,7 @@ impl Billing for Bills {
         let bills = table.values().filter(|bill| bill.payer == *account);
         Ok(Balance {
             posted: bills.fold(Money::ZERO, |sum, bill| sum - bill.total),
-            held: Money::ZERO,
-            available: Money::ZERO,
-            unlimited: true,
+            ..Balance::unlimited()
         })
     }
 

@@ -31,16 +31,18 @@ pub trait Billing: fmt::Debug + Send + Sync + 'static {
     /// (pod, generation), idempotently, and answers none.
     async fn admit(&self, admission: &Admission) -> Result<Vec<Condition>>;
 
-    /// The totals that the store is to post inside the one write that closes the run, so that no total comes from a
-    /// row that has changed meanwhile. An outside biller makes the total of each meter equal [`Reading::total`] by
-    /// itself, idempotently, and answers none: open meters only go up; the last reading sets it exactly and closes
-    /// the meter; a closed meter ignores everything.
-    async fn settle(&self, readings: &[Reading]) -> Result<Vec<MeterTotal>>;
+    /// What the store is to post, and what must hold, inside the one write that opens, posts or closes a meter, so that
+    /// no total comes from a row that has changed meanwhile. A meter is told with a total of nothing when it opens. An
+    /// outside biller makes the total of each meter equal [`Reading::total`] by itself, idempotently, and answers
+    /// nothing: open meters only go up; the last reading sets it exactly and closes the meter; a closed meter ignores
+    /// everything.
+    async fn settle(&self, readings: &[Reading]) -> Result<Settlement>;
 
     /// Books money onto an account, once per [`Credit::id`]; the same id with other content is a `Conflict`.
     async fn credit(&self, credit: &Credit) -> Result<()>;
 
-    /// What an account has at `at`.
+    /// What an account has at `at`. When it runs dry, its pods are stopped and its volumes kept without charge, by
+    /// what this says, so an outside biller can have that too.
     async fn balance(&self, account: &AccountId, at: Time) -> Result<Balance>;
 
     /// Transfers of an account, newest first.
@@ -69,6 +71,13 @@ pub struct Quote {
     pub hold: Money,
     /// Its parts, per hour.
     pub parts: Vec<Part>,
+}
+
+impl Quote {
+    /// All parts, per hour.
+    pub fn per_hour(&self) -> Money {
+        self.parts.iter().map(|part| part.per_hour).sum()
+    }
 }
 
 /// A part of a price.
@@ -110,6 +119,15 @@ pub struct Reading {
     pub at: Time,
 }
 
+/// What belongs into the write that a reading was taken for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settlement {
+    /// What the store posts.
+    pub totals: Vec<MeterTotal>,
+    /// What must hold.
+    pub conditions: Vec<Condition>,
+}
+
 /// Money for an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credit {
@@ -140,4 +158,27 @@ pub struct Balance {
     pub available: Money,
     /// Never runs out.
     pub unlimited: bool,
+    /// What everything that is metered now costs per hour.
+    pub burn_per_hour: Money,
+    /// The last instant at which there is something left, if all goes on as it does; `None` if it lasts.
+    pub runs_dry_at: Option<Time>,
+}
+
+impl Balance {
+    /// Of an account that never runs out, and that nothing is known of.
+    pub fn unlimited() -> Self {
+        Self {
+            posted: Money::ZERO,
+            held: Money::ZERO,
+            available: Money::ZERO,
+            unlimited: true,
+            burn_per_hour: Money::ZERO,
+            runs_dry_at: None,
+        }
+    }
+
+    /// What is left, holds included.
+    pub fn left(&self) -> Money {
+        self.available + self.held
+    }
 }

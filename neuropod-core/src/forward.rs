@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::auth::{Action, Auth, Credential, Identity, Owner, SignedIn};
-use crate::billing::{Admission, Ask, Balance, Billing, Credit, Quote, Reading};
+use crate::billing::{Admission, Ask, Balance, Billing, Credit, Quote, Reading, Settlement};
 use crate::error::Result;
 use crate::id::{AccountId, PodId, RunId, UserId};
 use crate::orchestrator::{
@@ -17,7 +17,7 @@ use crate::orchestrator::{
 use crate::pod::Pod;
 use crate::store::{
     Account, Changes, Claim, Condition, DocQuery, Document, EventPage, EventQuery, Lease, Meter,
-    MeterTotal, Page, PodQuery, Posted, Store, Transfer, TransferQuery, UserQuery, Work,
+    Page, PodQuery, Posted, Store, Transfer, TransferQuery, UserQuery, Work,
 };
 use crate::time::Time;
 use crate::user::User;
@@ -77,7 +77,7 @@ forward!(Store {
 forward!(Billing {
     async fn quote(ask: &Ask) -> Result<Quote>;
     async fn admit(admission: &Admission) -> Result<Vec<Condition>>;
-    async fn settle(readings: &[Reading]) -> Result<Vec<MeterTotal>>;
+    async fn settle(readings: &[Reading]) -> Result<Settlement>;
     async fn credit(credit: &Credit) -> Result<()>;
     async fn balance(account: &AccountId, at: Time) -> Result<Balance>;
     async fn statement(query: &TransferQuery) -> Result<Page<Transfer>>;

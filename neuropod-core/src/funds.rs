@@ -69,6 +69,50 @@ pub fn balance<'a>(
     account.posted - unposted.sum()
 }
 
+/// The last instant at which the balance is not below nothing, if all goes on as it does; `None` if it never will be.
+/// With rounding it may never be nothing exactly.
+pub fn runs_dry_at<'a>(
+    account: &'a Account,
+    pods: impl IntoIterator<Item = &'a Pod> + Clone,
+    posted: impl Fn(Meter) -> Option<Posted>,
+) -> Option<Time> {
+    let is_funded = |micros| {
+        let t = Time::from_micros(micros);
+        balance(account, pods.clone(), &posted, t) >= Money::ZERO
+    };
+    // Totals only rise with time, so there is one such instant; a run or volume counts nothing before it began.
+    let (mut funded, mut dry) = (Time::EPOCH.as_micros(), i64::MAX);
+    if is_funded(dry) {
+        return None;
+    }
+    while dry - funded > 1 {
+        let middle = funded + (dry - funded) / 2;
+        if is_funded(middle) {
+            funded = middle;
+        } else {
+            dry = middle;
+        }
+    }
+    Some(Time::from_micros(funded))
+}
+
+/// What the open meters of `pods` that `payer` pays for count per hour at `t`.
+pub fn burn<'a>(payer: &AccountId, pods: impl IntoIterator<Item = &'a Pod>, t: Time) -> Money {
+    let of_pod = |pod: &Pod| {
+        let run = pod.run.as_ref().filter(|run| {
+            run.terms.payer == *payer
+                && run.charged_from.is_some()
+                && run.last_seen.is_none()
+                && run.cutoff.is_none_or(|cutoff| cutoff > t)
+        });
+        let volume = pod.volume.as_ref();
+        let volume = volume.filter(|v| v.payer == *payer && v.counting_since.is_some());
+        run.map_or(Money::ZERO, |run| run.terms.run_rate)
+            + volume.map_or(Money::ZERO, |volume| volume.rate)
+    };
+    pods.into_iter().map(of_pod).sum()
+}
+
 /// What may be held at `t`: the balance less what is held and not used up yet. `except` leaves out that pod's own
 /// hold, so that a restart of the last affordable pod is not refused.
 pub fn available<'a>(

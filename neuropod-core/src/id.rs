@@ -188,6 +188,10 @@ impl AccountId {
     pub fn of(user: UserId) -> Self {
         Self(format!("user:{user}"))
     }
+    /// Whose account it is, if it is a user's.
+    pub fn user(&self) -> Option<UserId> {
+        self.0.strip_prefix("user:")?.parse().ok()
+    }
     /// Whether this is a customer's account, which is cached and locked.
     pub fn is_customer(&self) -> bool {
         self.0.starts_with("user:")

@@ -3,6 +3,7 @@
 //!
 //! Core does no IO of its own: it depends on none of sqlx, bollard, kube or axum.
 
+mod accounts;
 pub mod auth;
 pub mod billing;
 mod claimed;
@@ -18,6 +19,7 @@ mod fixture;
 mod forward;
 pub mod funds;
 pub mod id;
+pub mod ladder;
 pub mod launch;
 pub mod life;
 mod log;

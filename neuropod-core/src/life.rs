@@ -100,6 +100,7 @@ pub fn record(pod: &mut Pod, started: Started, volume: Option<String>, now: Time
         rate: run.terms.volume_rate,
         counting_since: Some(now),
         counted_micros: 0,
+        kept_until: None,
         closed: false,
     });
     if known.id.is_none() || pod.accept_volume_loss {

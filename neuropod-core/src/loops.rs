@@ -14,7 +14,7 @@ use crate::claimed::{Claimed, UnderWay};
 use crate::error::Result;
 use crate::platform::Core;
 use crate::store::{Changes, Claim, Wake, Work, WorkKey};
-use crate::{posting, queue, reconcile, sweep};
+use crate::{accounts, queue, reconcile, sweep};
 
 /// How long to wait before asking again a store or a watch that failed.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ async fn work(core: &Core, work: &Claimed) {
         WorkKey::Pod(id) => reconcile::pass(core, *id, work).await,
         WorkKey::Queue(product) => queue::pass(core, product, work).await,
         WorkKey::Sweep(_) => sweep::pass(core, work).await,
-        WorkKey::Account(account) => posting::pass(core, account, work).await,
+        WorkKey::Account(account) => accounts::pass(core, account, work).await,
     };
     if let Err(error) = result {
         // The lease runs out, and somebody takes it up again.

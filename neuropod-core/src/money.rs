@@ -143,11 +143,22 @@ impl<'de> Deserialize<'de> for Money {
 /// What `elapsed` costs at `rate` per hour: `floor(rate × elapsed / hour)`, once over the whole elapsed time, so
 /// that any series of readings adds up to the same total.
 pub fn price(rate: Money, elapsed: Duration) -> Money {
-    const HOUR: i128 = 3_600_000_000;
     let micros = i128::try_from(elapsed.as_micros()).unwrap_or(i128::MAX);
     let cost = i128::from(rate.0).saturating_mul(micros) / HOUR;
     Money(i64::try_from(cost).unwrap_or(i64::MAX))
 }
+
+/// How long `amount` lasts at `rate` per hour, never too long; `None` if it is used up already, or for ever.
+pub fn time_for(amount: Money, rate: Money) -> Option<Duration> {
+    let some = amount > Money::ZERO && rate > Money::ZERO;
+    some.then(|| {
+        let micros = i128::from(amount.0) * HOUR / i128::from(rate.0);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    })
+}
+
+/// An hour, in microseconds.
+const HOUR: i128 = 3_600_000_000;
 
 #[cfg(test)]
 mod tests {

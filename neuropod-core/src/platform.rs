@@ -15,6 +15,7 @@ use crate::decide::CLOCK_SPREAD;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, NewEvent};
 use crate::id::{AccountId, Entropy, PodId, RunId};
+use crate::money::Money;
 use crate::orchestrator::{Capacity, Fence, Workload};
 use crate::pod::{Pod, Run};
 use crate::pricing::PriceList;
@@ -79,6 +80,10 @@ pub struct Settings {
     pub lease: Duration,
     /// How often work is looked for when no hint comes.
     pub look_every: Duration,
+    /// An owner of whom less than this is left is told so.
+    pub low_balance: Money,
+    /// How long a volume is kept after the balance of who pays for it has run out.
+    pub volume_grace: Duration,
 }
 
 impl Default for Settings {
@@ -88,6 +93,8 @@ impl Default for Settings {
             workers: 32,
             lease: Duration::from_secs(5),
             look_every: Duration::from_millis(500),
+            low_balance: Money::from_micros(5_000_000),
+            volume_grace: Duration::from_secs(7 * 24 * 3600),
         }
     }
 }

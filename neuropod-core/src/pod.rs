@@ -321,6 +321,10 @@ pub struct Volume {
     pub counting_since: Option<Time>,
     /// What was counted before `counting_since`, in microseconds.
     pub counted_micros: u64,
+    /// Its payer's balance ran out: it is kept without charge until then, and deleted with the pod if there is no money by
+    /// that time.
+    #[serde(default)]
+    pub kept_until: Option<Time>,
     /// No more is ever counted.
     pub closed: bool,
 }
@@ -336,9 +340,29 @@ impl Volume {
 
     /// Counts no further than `at`.
     pub fn close(&mut self, at: Time) {
+        self.count_until(at);
+        self.kept_until = None;
+        self.closed = true;
+    }
+
+    /// Counts no further than `at` for now, if it counts, and is kept until `until`.
+    pub fn pause(&mut self, at: Time, until: Time) {
+        if self.counting_since.is_some() {
+            self.count_until(at);
+            self.kept_until = Some(until);
+        }
+    }
+
+    /// Counts again from `at` on, if it was paused.
+    pub fn resume(&mut self, at: Time) {
+        if self.kept_until.take().is_some() {
+            self.counting_since = Some(at);
+        }
+    }
+
+    fn count_until(&mut self, at: Time) {
         self.counted_micros = u64::try_from(self.elapsed(at).as_micros()).unwrap_or(u64::MAX);
         self.counting_since = None;
-        self.closed = true;
     }
 }
 

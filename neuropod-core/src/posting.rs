@@ -7,46 +7,40 @@ use jiff::civil::Date;
 use jiff::tz::Offset;
 
 use crate::billing::Reading;
-use crate::claimed::Claimed;
-use crate::error::Result;
 use crate::funds;
 use crate::id::AccountId;
-use crate::platform::Core;
 use crate::pod::Pod;
-use crate::store::{Changes, Meter, PodFilter, StoreExt, Wake, WorkKey};
+use crate::store::Meter;
 use crate::time::Time;
 
 const UTC: Offset = Offset::UTC;
 /// After the end of the month, so that every replica's clock agrees that it is over.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// The work of an account that pays for an open meter from `now` on.
-pub(crate) fn wake(account: &AccountId, now: Time) -> Wake {
-    Wake {
-        key: WorkKey::Account(account.clone()),
-        at: month(now).1 + MARGIN,
-    }
-}
-
-/// Posts the open meters of an account as they were when the last month ended.
-pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Claimed) -> Result<()> {
-    let now = core.clock.now();
+/// What `payer` owes for the month that ended last before `now`, to be posted if it is not yet, and when the next one can
+/// be; nothing if it pays for nothing.
+pub(crate) fn due(payer: &AccountId, pods: &[Pod], now: Time) -> (Vec<Reading>, Option<Time>) {
     let (ended, next) = month(now);
-    let pods = PodFilter::PaidBy(account.clone());
-    let pods = core.store.all_pods(pods).await?;
-    let readings = readings(account, &pods, ended);
-    let next = (!readings.is_empty()).then(|| next + MARGIN);
-    let changes = Changes {
-        touch: core.lockable(account).into_iter().collect(),
-        meters: core.billing.settle(&readings).await?,
-        finish: Some(work.finish(next, now)),
-        ..Changes::default()
-    };
-    core.commit(changes).await
+    let readings = readings(payer, pods, ended);
+    let pays = pods
+        .iter()
+        .any(|pod| funds::meters(payer, pod, now).next().is_some());
+    let next = pays.then(|| next + MARGIN);
+    (readings, next)
 }
 
-/// What the meters that `payer` pays for show at `at`.
-fn readings(payer: &AccountId, pods: &[Pod], at: Time) -> Vec<Reading> {
+/// When what an open meter has counted from `now` on can be posted.
+pub(crate) fn next(now: Time) -> Time {
+    month(now).1 + MARGIN
+}
+
+/// What the meters that `payer` pays for, and that count at `at`, show then. What a volume had counted before it was kept
+/// without charge was posted at that instant.
+pub(crate) fn readings(payer: &AccountId, pods: &[Pod], at: Time) -> Vec<Reading> {
+    let counts = |pod: &Pod, meter| match (meter, &pod.volume) {
+        (Meter::Volume(_), Some(volume)) => volume.counting_since.is_some_and(|since| since <= at),
+        _ => true,
+    };
     let reading = |pod: &Pod, (meter, total)| Reading {
         meter,
         payer: payer.clone(),
@@ -58,9 +52,11 @@ fn readings(payer: &AccountId, pods: &[Pod], at: Time) -> Vec<Reading> {
         last: false,
         at,
     };
-    pods.iter()
-        .flat_map(|pod| funds::meters(payer, pod, at).map(move |shown| reading(pod, shown)))
-        .collect()
+    let of_pod = |pod| {
+        let shown = funds::meters(payer, pod, at).filter(move |(meter, _)| counts(pod, *meter));
+        shown.map(move |shown| reading(pod, shown))
+    };
+    pods.iter().flat_map(of_pod).collect()
 }
 
 /// The first instants of the month of `t` and of the next one, in UTC.

@@ -14,6 +14,7 @@ use crate::event::EventKind;
 use crate::funds;
 use crate::id::{AccountId, PodId, RunId};
 use crate::life;
+use crate::money::Money;
 use crate::orchestrator::{Ensured, Seen};
 use crate::platform::Core;
 use crate::pod::{Desired, Pod};
@@ -21,7 +22,7 @@ use crate::queue;
 use crate::rule::{Rule, broken};
 use crate::store::{Changes, Condition, LeaseChange, Meter, Wake, WorkKey};
 use crate::time::Time;
-use crate::{billing, log, posting, sweep, wish};
+use crate::{accounts, billing, log, sweep, wish};
 
 /// A pass takes so many steps at most before it lets others have a turn.
 const STEPS: usize = 32;
@@ -63,6 +64,10 @@ pub(crate) async fn pass(core: &Core, id: PodId, work: &Claimed) -> Result<()> {
             Ok(Next::Finished) => return Ok(()),
             // Somebody else changed the row: what they wrote is read at the next step.
             Err(e) if *e.kind() == ErrorKind::Conflict => work.resume(),
+            // What the payer's empty balance leads to comes first.
+            Err(e) if accounts::wake_refused(core, &e).await? => {
+                return finish(core, work, Some(core.clock.now() + LOOK_AGAIN)).await;
+            }
             Err(e) => {
                 warn!(pod = %id, error = %e, "pass cut short");
                 return finish(core, work, Some(core.clock.now() + UNREACHABLE_AGAIN)).await;
@@ -272,8 +277,7 @@ async fn purge(core: &Core, pod: Pod, work: &Claimed) -> Result<Next> {
             last: true,
             at: now,
         };
-        changes.meters = core.billing.settle(&[reading]).await?;
-        changes.touch.extend(core.lockable(&volume.payer));
+        settle(core, &[reading], &mut changes).await?;
     }
     let next = commit_last(core, &pod, after, changes, work, None).await?;
     if broken(Rule::RowOutlivesContainer) {
@@ -328,28 +332,41 @@ async fn record(
     let mut after = pod.clone();
     let all_ready = started.endpoints.iter().all(|e| e.ready);
     life::record(&mut after, started, volume, looked.after);
-    let payers: BTreeSet<AccountId> = [
-        after.run.as_ref().map(|r| r.terms.payer.clone()),
-        after.volume.as_ref().map(|v| v.payer.clone()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let opened = [
+        after
+            .run
+            .as_ref()
+            .map(|r| (Meter::Run(pod.id, r.n), &r.terms.payer)),
+        after
+            .volume
+            .as_ref()
+            .map(|v| (Meter::Volume(pod.id), &v.payer)),
+    ];
+    let opened: Vec<_> = opened
+        .into_iter()
+        .flatten()
+        .map(|(meter, payer)| billing::Reading {
+            meter,
+            payer: payer.clone(),
+            generation: pod.generation,
+            total: Money::ZERO,
+            last: false,
+            at: looked.after,
+        })
+        .collect();
+    let payers: BTreeSet<&AccountId> = opened.iter().map(|reading| &reading.payer).collect();
+    let mut changes = Changes {
+        wakes: payers
+            .iter()
+            .map(|payer| accounts::wake(payer, looked.after))
+            .collect(),
+        ..Changes::default()
+    };
+    settle(core, &opened, &mut changes).await?;
     let is_running = after.run.as_ref().is_some_and(|r| after.is_current(r));
     if let Some(run) = after.run.as_mut().filter(|_| all_ready) {
         run.ready_at = Some(looked.after);
     }
-    let changes = Changes {
-        touch: payers
-            .iter()
-            .filter_map(|payer| core.lockable(payer))
-            .collect(),
-        wakes: payers
-            .iter()
-            .map(|payer| posting::wake(payer, looked.after))
-            .collect(),
-        ..Changes::default()
-    };
     if !is_running {
         return again(write(core, work, &pod, after, changes).await?);
     }
@@ -388,9 +405,10 @@ async fn close(
             last: true,
             at: core.clock.now(),
         };
-        changes.meters = core.billing.settle(&[reading]).await?;
+        settle(core, &[reading], &mut changes).await?;
+    } else {
+        changes.touch.extend(core.lockable(&run.terms.payer));
     }
-    changes.touch.extend(core.lockable(&run.terms.payer));
     if end.retry == Some(RetryCause::PortTaken) {
         changes
             .leases
@@ -409,6 +427,19 @@ async fn close(
         });
     }
     again(write(core, work, &pod, after, changes).await?)
+}
+
+/// Adds what `readings` lead to, and locks who pays.
+async fn settle(core: &Core, readings: &[billing::Reading], changes: &mut Changes) -> Result<()> {
+    let payers: BTreeSet<&AccountId> = readings.iter().map(|reading| &reading.payer).collect();
+    let lockable = payers.into_iter().filter_map(|payer| core.lockable(payer));
+    changes.touch.extend(lockable);
+    let settlement = core.billing.settle(readings).await?;
+    changes.meters.extend(settlement.totals);
+    if !broken(Rule::DryComesFirst) {
+        changes.conditions.extend(settlement.conditions);
+    }
+    Ok(())
 }
 
 /// Writes `after` in place of `before`, with an event if a user can see the difference. Answers the row as it is now.
@@ -489,6 +520,9 @@ pub(crate) fn refused_verb(error: Error) -> Error {
         ),
         Condition::UserAt { .. } => {
             Error::conflict("The user was changed at the same time; try again.")
+        }
+        Condition::AccountAt { .. } => {
+            Error::conflict("The account was changed at the same time; try again.")
         }
         Condition::NobodyQueued { .. } | Condition::LeaseFree { .. } => error,
     }

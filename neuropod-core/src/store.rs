@@ -150,6 +150,13 @@ pub enum Condition {
         /// At which version.
         version: u64,
     },
+    /// The account is there at this version: nothing that it pays for was opened, recorded, closed or cut meanwhile.
+    AccountAt {
+        /// Which account.
+        account: AccountId,
+        /// At which version.
+        version: u64,
+    },
     /// The lease can be taken: judged when a [`LeaseChange::Take`] finds another holder.
     LeaseFree {
         /// Which resource.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::id::AccountId;
 use crate::pod::{Desired, Hold, Pod, Reason, Run, Terms, Volume};
 use crate::rule::{Rule, broken};
 use crate::time::Time;
@@ -62,6 +63,7 @@ pub fn delete(pod: &mut Pod, reason: Reason, at: Time, cutoff: Time) -> bool {
             rate: pod.terms.volume_rate,
             counting_since: None,
             counted_micros: 0,
+            kept_until: None,
             closed: true,
         });
         volume.close(at);
@@ -80,12 +82,49 @@ fn end(pod: &mut Pod, reason: Reason, cutoff: Time) {
     }
 }
 
+/// The balance of `payer` ran out at `dry`: nothing that it pays for is charged past that, however late this is. What
+/// runs is stopped, what is stored is kept without charge until `keep_until`. Answers whether that changed anything.
+pub fn run_dry(pod: &mut Pod, payer: &AccountId, dry: Time, keep_until: Time) -> bool {
+    let before = (pod.generation, pod.run.as_ref().and_then(|run| run.cutoff));
+    let runs_on_it = match &pod.run {
+        Some(run) => run.terms.payer == *payer,
+        None => pod.terms.payer == *payer && !pod.has_ended(),
+    };
+    if runs_on_it {
+        stop(pod, Reason::LowBalance, dry);
+        if let Some(run) = &mut pod.run {
+            cut(run, dry);
+        }
+    }
+    let volume = pod.volume.as_mut();
+    let counting = volume.filter(|v| v.payer == *payer && v.counting_since.is_some());
+    let paused = counting.is_some();
+    if let Some(volume) = counting {
+        volume.pause(dry, keep_until);
+    }
+    paused || before != (pod.generation, pod.run.as_ref().and_then(|run| run.cutoff))
+}
+
+/// There is money again: what `payer` pays for and was kept without charge counts from `now` on. Answers whether that
+/// changed anything.
+pub fn fund_again(pod: &mut Pod, payer: &AccountId, now: Time) -> bool {
+    let volume = pod.volume.as_mut();
+    let kept = volume.filter(|v| v.payer == *payer && v.kept_until.is_some());
+    let resumed = kept.is_some();
+    if let Some(volume) = kept {
+        volume.resume(now);
+    }
+    resumed
+}
+
 /// Changes the wish of a pod whose deadline is past at `now`. What it charges ends at the deadline itself, however
 /// late this is.
 pub fn expire(pod: &mut Pod, now: Time) -> bool {
     let past = |deadline: Option<Time>| deadline.filter(|d| *d <= now);
     if let Some(at) = past(pod.deadlines.delete_after) {
         delete(pod, Reason::Deadline, at, at)
+    } else if let Some(at) = past(kept_until(pod)) {
+        delete(pod, Reason::LowBalance, at, at)
     } else if let Some(at) = past(pod.deadlines.stop_after) {
         stop(pod, Reason::Deadline, at)
     } else {
@@ -103,7 +142,12 @@ pub fn next_deadline(pod: &Pod) -> Option<Time> {
         .deadlines
         .delete_after
         .filter(|_| pod.desired != Desired::Deleted);
-    stop.into_iter().chain(delete).min()
+    stop.into_iter().chain(delete).chain(kept_until(pod)).min()
+}
+
+/// Until when its volume is kept, if nobody pays for it.
+fn kept_until(pod: &Pod) -> Option<Time> {
+    pod.volume.as_ref().and_then(|volume| volume.kept_until)
 }
 
 #[cfg(test)]

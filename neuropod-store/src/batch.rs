@@ -76,6 +76,9 @@ impl Needs {
             Condition::UserAt { user, .. } => {
                 self.users.insert(*user);
             }
+            Condition::AccountAt { account, .. } => {
+                self.accounts.insert(account.clone());
+            }
             Condition::LeaseFree { resource } => {
                 self.leases.insert(resource.clone());
             }

@@ -63,6 +63,8 @@ async fn history(seed: u64, watch: Watch, store: impl FnOnce(u64) -> Arc<dyn Sto
     }
     world.calm_down();
     world.watch.note(|| "calm".to_owned());
+    // What runs dry from now on would not be at rest in time.
+    give(&world, 100_000_000).await;
     quiet().await;
     oracle::at_rest(&world, &wished).await;
 
@@ -88,7 +90,7 @@ pub(crate) async fn delete_all(world: &World) {
 async fn act(world: &mut World, wished: &mut BTreeMap<PodId, Desired>) {
     let pods: Vec<_> = world.store.all_pods(PodFilter::Alive).await.unwrap();
     let some = world.dice.pick(&pods);
-    match (world.dice.below(24), some) {
+    match (world.dice.below(25), some) {
         (0..6, _) => launch(world, wished).await,
         (6..10, Some(pod)) => verb(world, wished, pod.id, Desired::Stopped).await,
         (10..14, Some(pod)) => verb(world, wished, pod.id, Desired::Running).await,
@@ -103,7 +105,8 @@ async fn act(world: &mut World, wished: &mut BTreeMap<PodId, Desired>) {
             world.watch.note(|| format!("unreachable {out}"));
             world.backend.unreachable(out);
         }
-        (21.., Some(pod)) => meddle(world, pod.id),
+        (21, _) => credit(world).await,
+        (22.., Some(pod)) => meddle(world, pod.id),
         _ => launch(world, wished).await,
     }
 }
@@ -137,6 +140,27 @@ async fn launch(world: &mut World, wished: &mut BTreeMap<PodId, Desired>) {
             wished.insert(pod.id, Desired::Running);
         }
     }
+}
+
+/// Gives the poor one something, and says so twice if the answer is late.
+async fn credit(world: &mut World) {
+    let some = 10_000 + 10_000 * world.dice.below(20) as i64;
+    give(world, some).await;
+}
+
+async fn give(world: &World, amount: i64) {
+    let poor = &world.people[0].user;
+    let platform = replica(world);
+    let id = format!("more {}", world.dice.seed());
+    let limit = impatience(world);
+    for _ in 0..2 {
+        let credit = world::funding(poor, &id, amount, platform.clock().now());
+        let given = platform.billing().credit(&credit);
+        if matches!(tokio::time::timeout(limit, given).await, Ok(Ok(()))) {
+            break;
+        }
+    }
+    world.watch.note(|| format!("{amount} for {}", poor.name));
 }
 
 pub(crate) async fn verb(

@@ -28,6 +28,7 @@ pub(crate) async fn at_rest(world: &World, wished: &BTreeMap<PodId, Desired>) {
     for pod in &pods {
         if let Some(desired) = wished.get(&pod.id)
             && pod.desired != *desired
+            && pod.reason != Some(Reason::LowBalance)
         {
             world.watch.wrong(format!(
                 "{}: wished {desired:?}, but the row says {:?}",
@@ -46,6 +47,10 @@ pub(crate) async fn at_rest(world: &World, wished: &BTreeMap<PodId, Desired>) {
     }
     for (id, desired) in wished {
         if *desired != Desired::Deleted && !pods.iter().any(|p| p.id == *id) {
+            let gone = world.store.pod(*id).await.unwrap();
+            if gone.is_some_and(|pod| pod.reason == Some(Reason::LowBalance)) {
+                continue;
+            }
             world
                 .watch
                 .wrong(format!("{id}: was launched, and is lost"));
@@ -256,6 +261,12 @@ async fn check_money(world: &World) {
             .filter(|t| t.debit.as_str() == "funding")
             .map(|t| t.amount)
             .sum();
+        if account.posted < Money::ZERO {
+            world.watch.wrong(format!(
+                "{id}: owes {}: metered past nothing",
+                account.posted
+            ));
+        }
         let charged = totals.get(&id).copied().unwrap_or_default();
         if account.posted != credits - charged {
             world.watch.wrong(format!(

@@ -251,6 +251,38 @@ impl WatchedStore {
         answers
     }
 
+    /// Whom a write stops because nothing is left, and what really is left at the instant it names, and right after it.
+    async fn dry(&self, before: &[Option<Pod>], changes: &Changes) -> Option<String> {
+        let stopped = before.iter().flatten().zip(&changes.pods);
+        let mut stopped = stopped.filter_map(|(before, after)| {
+            let was = before.volume.as_ref()?;
+            let volume = after.volume.as_ref()?;
+            (was.counting_since.is_some() && volume.kept_until.is_some()).then_some((was, volume))
+        });
+        let (was, volume) = stopped.next()?;
+        let counted = Duration::from_micros(volume.counted_micros - was.counted_micros);
+        let since = was.counting_since?;
+        // One that began to count after that instant does not tell it.
+        let dry = (counted > Duration::ZERO).then(|| since + counted)?;
+        let payer = volume.payer.clone();
+        let posted = self
+            .inner
+            .account(&payer)
+            .await
+            .unwrap()?
+            .posted
+            .as_micros();
+        let pods = PodFilter::PaidBy(payer.clone());
+        let pods = self.inner.all_pods(pods).await.unwrap();
+        let mut left = [posted; 2];
+        for pod in &pods {
+            left[0] -= self.owed(pod, &payer, dry).await;
+            left[1] -= self.owed(pod, &payer, dry + Duration::from_micros(1)).await;
+        }
+        let exact = left[0] >= 0 && left[1] < 0;
+        (!exact).then(|| format!("{payer}: ran dry at {dry} with {left:?} left then and after"))
+    }
+
     async fn owed(&self, pod: &Pod, payer: &AccountId, at: Time) -> i64 {
         let mut owed = 0;
         let run = pod.run.as_ref().filter(|r| r.terms.payer == *payer);
@@ -275,7 +307,11 @@ impl Store for WatchedStore {
         // No store of the histories ever waits, so nothing comes between these lines.
         let before = self.before(changes).await;
         let affordable = self.affordable(changes).await;
+        let dry = self.dry(&before, changes).await;
         let result = self.inner.commit(changes).await;
+        if let (Ok(()), Some(wrong)) = (&result, dry) {
+            self.watch.wrong(wrong);
+        }
         self.check_holds(changes, &result, &affordable).await;
         if result.is_ok() {
             self.check(&before, changes);

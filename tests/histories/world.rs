@@ -28,6 +28,10 @@ const BACKEND_SKEW_MS: u64 = 30_000;
 /// How long a replica may work on a pod alone.
 pub(crate) const LEASE: Duration = Duration::from_secs(20);
 
+/// A start needs the price of so much time; a volume that nobody pays for is kept so long.
+const HOLD_FOR: Duration = Duration::from_secs(20);
+const GRACE: Duration = Duration::from_secs(45);
+
 /// What images there are: some are there, some must be pulled, some end by themselves or won't end.
 pub(crate) const IMAGES: [&str; 7] = [
     "stays",
@@ -98,12 +102,14 @@ impl World {
                 lease: LEASE,
                 look_every: Duration::from_secs(2),
                 workers: 8,
+                volume_grace: GRACE,
+                ..Settings::default()
             };
             // Seeding is not what is tested: it happens before anything can go wrong.
             calm.store(true, Ordering::Relaxed);
             let platform = Platform::builder()
                 .orchestrator(Faulty::new(watched, plan()))
-                .billing(Prepaid::new(Arc::new(faulty_store.clone())))
+                .billing(Prepaid::new(Arc::new(faulty_store.clone())).hold_for(HOLD_FOR))
                 .store(faulty_store)
                 .auth(AllowAll)
                 .clock(SystemClock::anchored(skewed(&dice, start, REPLICA_SKEW_MS)))
@@ -213,12 +219,13 @@ fn backend(dice: &Dice, clock: SystemClock) -> MemoryOrchestrator {
         .build()
 }
 
-/// Two clients, one of whom can afford one pod at a time, and an administrator.
+/// Two clients, one of whom can afford his pods for some minutes at most, and an administrator.
 async fn people(dice: &Dice, store: &Arc<dyn Store>, now: Time) -> Vec<Identity> {
     let entropy = Entropy::seeded(dice.seed());
     let mut people = Vec::new();
+    let some = 30_000 + 10_000 * dice.below(40) as i64;
     for (name, role, credit) in [
-        ("poor", Role::Client, 6_000_000),
+        ("poor", Role::Client, some),
         ("rich", Role::Client, 500_000_000),
         ("admin", Role::Admin, 0),
     ] {
@@ -242,15 +249,7 @@ async fn people(dice: &Dice, store: &Arc<dyn Store>, now: Time) -> Vec<Identity>
             .await
             .unwrap();
         if credit > 0 {
-            let credit = Credit {
-                id: format!("credit/{name}"),
-                account: AccountId::of(user.id),
-                from: AccountId::from("funding"),
-                amount: Money::from_micros(credit),
-                memo: String::new(),
-                actor: None,
-                at: now,
-            };
+            let credit = funding(&user, "first", credit, now);
             Prepaid::new(store.clone()).credit(&credit).await.unwrap();
         }
         people.push(Identity {
@@ -259,4 +258,17 @@ async fn people(dice: &Dice, store: &Arc<dyn Store>, now: Time) -> Vec<Identity>
         });
     }
     people
+}
+
+/// So many millionths for somebody's account.
+pub(crate) fn funding(user: &User, id: &str, amount: i64, at: Time) -> Credit {
+    Credit {
+        id: format!("{id}/{}", user.name),
+        account: AccountId::of(user.id),
+        from: AccountId::from("funding"),
+        amount: Money::from_micros(amount),
+        memo: String::new(),
+        actor: None,
+        at,
+    }
 }

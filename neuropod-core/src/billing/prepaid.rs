@@ -1,23 +1,26 @@
 //! Prepaid balances over the store's ledger.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::unmetered::quote;
-use super::{Admission, Ask, Balance, Billing, Credit, Quote, Reading};
+use super::{Admission, Ask, Balance, Billing, Credit, Quote, Reading, Settlement};
 use crate::error::{Error, Result};
 use crate::funds;
 use crate::id::AccountId;
-use crate::money::Money;
+use crate::money::{Money, price};
 use crate::store::{
-    Account, Changes, Condition, Meter, MeterTotal, Page, PodFilter, PodQuery, Store, Transfer,
-    TransferQuery,
+    Account, Changes, Condition, Meter, MeterTotal, Page, PodFilter, Posted, Store, StoreExt,
+    Transfer, TransferQuery, Wake, WorkKey,
 };
 use crate::time::Time;
 use crate::user::Role;
 
-/// Prepaid balances: a launch needs one hour's price available, totals of meters are booked when they close.
+/// Prepaid balances: a launch needs the price of some time available, one hour if nothing else is said; totals of meters
+/// are booked when they close; what runs dry is stopped.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -49,12 +52,21 @@ use crate::user::Role;
 #[derive(Debug, Clone)]
 pub struct Prepaid {
     store: Arc<dyn Store>,
+    hold_for: Duration,
 }
 
 impl Prepaid {
     /// Over the ledger of `store`.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self {
+            store,
+            hold_for: Duration::from_secs(3600),
+        }
+    }
+
+    /// A launch or start needs the price of so much time available.
+    pub fn hold_for(self, hold_for: Duration) -> Self {
+        Self { hold_for, ..self }
     }
 }
 
@@ -62,7 +74,11 @@ impl Prepaid {
 impl Billing for Prepaid {
     async fn quote(&self, ask: &Ask) -> Result<Quote> {
         match ask.payer.role {
-            Role::Client => quote(ask, AccountId::of(ask.payer.id)),
+            Role::Client => {
+                let quote = quote(ask, AccountId::of(ask.payer.id))?;
+                let hold = price(quote.per_hour(), self.hold_for);
+                Ok(Quote { hold, ..quote })
+            }
             // An unlimited payer's runs are booked on `grants`; nothing is held.
             Role::Admin => Ok(Quote {
                 hold: Money::ZERO,
@@ -85,7 +101,7 @@ impl Billing for Prepaid {
         })
     }
 
-    async fn settle(&self, readings: &[Reading]) -> Result<Vec<MeterTotal>> {
+    async fn settle(&self, readings: &[Reading]) -> Result<Settlement> {
         let total = |r: &Reading| MeterTotal {
             meter: r.meter,
             payer: r.payer.clone(),
@@ -93,7 +109,18 @@ impl Billing for Prepaid {
             last: r.last,
             at: r.at,
         };
-        Ok(readings.iter().map(total).collect())
+        // What is written after the balance ran out must not come before what that leads to.
+        let funded = |r: &Reading| Condition::Funded {
+            payer: r.payer.clone(),
+            at: r.at,
+        };
+        let customers = readings.iter().filter(|r| r.payer.is_customer());
+        let mut conditions: Vec<_> = customers.map(funded).collect();
+        conditions.dedup();
+        Ok(Settlement {
+            totals: readings.iter().map(total).collect(),
+            conditions,
+        })
     }
 
     async fn credit(&self, c: &Credit) -> Result<()> {
@@ -109,12 +136,17 @@ impl Billing for Prepaid {
             actor: c.actor,
             at: c.at,
         };
-        let touch = vec![c.account.clone()];
+        // Volumes that are kept without charge count again, and notices are due at other times.
+        let wake = Wake {
+            key: WorkKey::Account(c.account.clone()),
+            at: c.at,
+        };
         self.store
             .commit(&Changes {
                 now: c.at,
-                touch,
+                touch: vec![c.account.clone()],
                 transfers: vec![transfer],
+                wakes: vec![wake],
                 ..Changes::default()
             })
             .await
@@ -128,34 +160,32 @@ impl Billing for Prepaid {
             version: 0,
         };
         let account = self.store.account(account).await?.unwrap_or(none);
-        let mut pods = Vec::new();
-        let mut query = PodQuery {
-            filter: PodFilter::PaidBy(account.id.clone()),
-            after: None,
-            limit: 1000,
-        };
-        loop {
-            let page = self.store.pods(&query).await?;
-            pods.extend(page.items);
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => break,
-            }
-        }
+        let paid = PodFilter::PaidBy(account.id.clone());
+        let pods = self.store.all_pods(paid).await?;
         let meters: Vec<Meter> = pods
             .iter()
             .flat_map(|p| funds::meters(&account.id, p, at))
             .map(|(m, _)| m)
             .collect();
         let posted = self.store.meters(&meters).await?;
-        let of = |m: Meter| meters.iter().position(|x| *x == m).and_then(|i| posted[i]);
+        let posted: BTreeMap<Meter, Posted> = meters
+            .into_iter()
+            .zip(posted)
+            .filter_map(|(meter, posted)| Some((meter, posted?)))
+            .collect();
+        let of = |meter: Meter| posted.get(&meter).copied();
         let balance = funds::balance(&account, &pods, of, at);
         let available = funds::available(&account, &pods, of, None, at);
+        let limited = !account.unlimited && account.id.is_customer();
         Ok(Balance {
             posted: account.posted,
             held: balance - available,
             available,
-            unlimited: account.unlimited,
+            unlimited: !limited,
+            burn_per_hour: funds::burn(&account.id, &pods, at),
+            runs_dry_at: limited
+                .then(|| funds::runs_dry_at(&account, &pods, of))
+                .flatten(),
         })
     }
 

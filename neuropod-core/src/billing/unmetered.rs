@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 
-use super::{Admission, Ask, Balance, Billing, Credit, Part, Quote, Reading};
+use super::{Admission, Ask, Balance, Billing, Credit, Part, Quote, Reading, Settlement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::AccountId;
 use crate::money::Money;
 use crate::pod::Terms;
-use crate::store::{Condition, MeterTotal, Page, Transfer, TransferQuery};
+use crate::store::{Condition, Page, Transfer, TransferQuery};
 use crate::time::Time;
 
 /// Charges nothing and refuses nobody. Runs still freeze payer, rates and price version.
@@ -67,8 +67,8 @@ impl Billing for Unmetered {
     async fn admit(&self, _: &Admission) -> Result<Vec<Condition>> {
         Ok(Vec::new())
     }
-    async fn settle(&self, _: &[Reading]) -> Result<Vec<MeterTotal>> {
-        Ok(Vec::new())
+    async fn settle(&self, _: &[Reading]) -> Result<Settlement> {
+        Ok(Settlement::default())
     }
     async fn credit(&self, _: &Credit) -> Result<()> {
         Err(Error::new(
@@ -77,12 +77,7 @@ impl Billing for Unmetered {
         ))
     }
     async fn balance(&self, _: &AccountId, _: Time) -> Result<Balance> {
-        Ok(Balance {
-            posted: Money::ZERO,
-            held: Money::ZERO,
-            available: Money::ZERO,
-            unlimited: true,
-        })
+        Ok(Balance::unlimited())
     }
     async fn statement(&self, _: &TransferQuery) -> Result<Page<Transfer>> {
         Ok(Page::default())

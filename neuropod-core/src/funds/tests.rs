@@ -94,3 +94,66 @@ fn an_own_hold_does_not_count_against_a_restart() {
         Money::from_micros(5)
     );
 }
+
+#[test]
+fn dry_is_the_last_instant_at_which_something_is_left() {
+    let (pod, poor) = (charging(), account(units(10)));
+    let dry = runs_dry_at(&poor, [&pod], nothing).unwrap();
+    let left = |t| balance(&poor, [&pod], nothing, t);
+    assert_eq!(left(dry), Money::ZERO);
+    assert!(left(dry + Duration::from_micros(1)) < Money::ZERO);
+    // The run counts from second 1, the volume a thousandth of that from second 2: 10.001998 s - 0.00999 s.
+    assert!(dry > at(10) && dry < at(11), "{dry}");
+
+    let rich = account(Money::from_micros(i64::MAX));
+    assert_eq!(runs_dry_at(&rich, [&launched()], nothing), None);
+    assert_eq!(runs_dry_at(&account(Money::ZERO), [], nothing), None);
+}
+
+#[test]
+fn with_rounding_a_balance_may_run_dry_without_ever_being_nothing() {
+    // Two runs count up at the same instants: what is left goes from one straight to less than nothing.
+    let (one, two) = (charging(), charging());
+    let poor = account(Money::from_micros(1));
+    let other = Pod {
+        id: crate::id::PodId::from_bytes([2; 8]),
+        volume: None,
+        ..two
+    };
+    let one = Pod {
+        volume: None,
+        ..one
+    };
+    let pods = [&one, &other];
+    let dry = runs_dry_at(&poor, pods, nothing).unwrap();
+    assert_eq!(balance(&poor, pods, nothing, dry), Money::from_micros(1));
+    let after = dry + Duration::from_micros(1);
+    assert_eq!(balance(&poor, pods, nothing, after), Money::from_micros(-1));
+}
+
+#[test]
+fn what_is_cut_off_or_kept_without_charge_runs_nothing_dry() {
+    let (mut pod, poor) = (charging(), account(units(10)));
+    let payer = poor.id.clone();
+    assert_eq!(
+        burn(&payer, [&pod], at(3)),
+        units(3_600) + thousandths(3_600)
+    );
+    pod.run.as_mut().unwrap().cutoff = Some(at(5));
+    assert_eq!(
+        burn(&payer, [&pod], at(3)),
+        units(3_600) + thousandths(3_600)
+    );
+    assert_eq!(burn(&payer, [&pod], at(5)), thousandths(3_600));
+    pod.volume.as_mut().unwrap().pause(at(7), at(100));
+    assert_eq!(burn(&payer, [&pod], at(7)), Money::ZERO);
+    assert_eq!(runs_dry_at(&poor, [&pod], nothing), None);
+    let left = units(10) - units(4) - thousandths(5);
+    assert_eq!(balance(&poor, [&pod], nothing, at(1_000_000)), left);
+    pod.volume.as_mut().unwrap().resume(at(200));
+    assert_eq!(burn(&payer, [&pod], at(201)), thousandths(3_600));
+    assert_eq!(
+        balance(&poor, [&pod], nothing, at(201)),
+        left - thousandths(1)
+    );
+}

@@ -139,6 +139,10 @@ impl Tables {
             Condition::UserAt { user, version } => {
                 self.users.get(user).is_some_and(|u| u.version == *version)
             }
+            Condition::AccountAt { account, version } => {
+                let row = self.accounts.get(account);
+                row.is_some_and(|row| row.version == *version)
+            }
             Condition::LeaseFree { resource } => !self.leases.contains_key(resource),
         }
     }
@@ -478,6 +482,7 @@ fn unmet(condition: &Condition) -> Error {
         Condition::NobodyQueued { product, .. } => format!("Others wait for {product} already."),
         Condition::FewerPods { max, .. } => format!("There are {max} pods already."),
         Condition::UserAt { .. } => "The user has changed meanwhile.".to_owned(),
+        Condition::AccountAt { .. } => "The account has changed meanwhile.".to_owned(),
         Condition::LeaseFree { resource } => format!("Somebody else has {resource}."),
     };
     Error::condition(condition.clone(), message)

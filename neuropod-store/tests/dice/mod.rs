@@ -207,7 +207,7 @@ impl Dice {
 
     pub(crate) fn condition(&self) -> Condition {
         let (payer, pod, at) = (self.account(), pod_id(self.below(PODS)), self.time());
-        match self.below(6) {
+        match self.below(7) {
             0 => Condition::Hold {
                 payer,
                 pod,
@@ -226,6 +226,10 @@ impl Dice {
             4 => Condition::UserAt {
                 user: user_id(self.below(USERS)),
                 version: self.below(3) + 1,
+            },
+            5 => Condition::AccountAt {
+                account: payer,
+                version: self.below(4) + 1,
             },
             _ => Condition::LeaseFree {
                 resource: format!("port/{}", self.below(4)),

@@ -33,6 +33,7 @@ pub(super) fn cases() -> impl IntoIterator<Item = Case<dyn Store>> {
         fewer_pods_counts_what_is_not_deleted,
         fewer_pods_is_kept_by_launches_at_once,
         a_user_at_a_version,
+        an_account_at_a_version,
         conditions_are_judged_before_the_write,
         the_first_condition_that_fails_is_named,
     ]
@@ -367,6 +368,33 @@ async fn a_user_at_a_version(store: Arc<dyn Store>) {
         user: user_id(1),
         version: 1,
     };
+    unmet(store.commit(&when(&condition)).await, &condition);
+}
+
+async fn an_account_at_a_version(store: Arc<dyn Store>) {
+    given(&store, 1, Vec::new()).await;
+    let row = store.account(&account(1)).await.unwrap().unwrap();
+    let at_version = |n, version| Condition::AccountAt {
+        account: account(n),
+        version,
+    };
+    for (n, version, expected) in [
+        (1, row.version, true),
+        (1, row.version + 1, false),
+        (1, 0, false),
+        (2, 0, false),
+    ] {
+        let condition = at_version(n, version);
+        check(store.commit(&when(&condition)).await, &condition, expected);
+    }
+    // Who only touches it raises its version, and so does this write itself.
+    let condition = at_version(1, row.version);
+    let touch = Changes {
+        touch: vec![account(1)],
+        ..when(&condition)
+    };
+    let results = at_once(&store, vec![touch; 4]).await;
+    assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 1);
     unmet(store.commit(&when(&condition)).await, &condition);
 }
 

@@ -146,6 +146,7 @@ pub fn volume(payer: u64, rate: Money, since: Time) -> Volume {
         rate,
         counting_since: Some(since),
         counted_micros: 0,
+        kept_until: None,
         closed: false,
     }
 }

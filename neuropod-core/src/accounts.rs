@@ -1,0 +1,256 @@
+//! One pass over one account: what it can't pay for any more is stopped, what was kept for it counts again, its owner is
+//! told how near the end is, and ended months are posted. It is woken whenever any of that may have changed, and rests until
+//! the next of it comes by itself: nothing is written, or looked at, per second.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::billing::{Balance, Reading};
+use crate::claimed::Claimed;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{EventKind, NewEvent};
+use crate::id::AccountId;
+use crate::ladder::{Outlook, Rung};
+use crate::money::price;
+use crate::platform::Core;
+use crate::pod::{Pod, Volume};
+use crate::rule::{Rule, broken};
+use crate::store::{Changes, Condition, DocChange, Document, PodFilter, StoreExt, Wake, WorkKey};
+use crate::time::Time;
+use crate::{posting, reconcile, wish};
+
+/// The document that says on which rung the owner of an account was told to be.
+const NOTICE: &str = "notice";
+/// Pods that start together are looked at together.
+const TOGETHER: Duration = Duration::from_millis(500);
+/// How long to wait before asking again a store or a biller that did not answer.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The work of an account that pays for an open meter from `now` on.
+pub(crate) fn wake(account: &AccountId, now: Time) -> Wake {
+    let at = if account.is_customer() {
+        now + TOGETHER
+    } else {
+        posting::next(now)
+    };
+    Wake {
+        key: WorkKey::Account(account.clone()),
+        at,
+    }
+}
+
+/// Wakes the account that a write was refused for because it has run out: what that leads to comes first.
+pub(crate) async fn wake_refused(core: &Core, refused: &Error) -> Result<bool> {
+    let ErrorKind::Condition(condition) = refused.kind() else {
+        return Ok(false);
+    };
+    let Condition::Funded { payer, .. } = &**condition else {
+        return Ok(false);
+    };
+    let wake = Wake {
+        key: WorkKey::Account(payer.clone()),
+        at: core.clock.now(),
+    };
+    let changes = Changes {
+        wakes: vec![wake],
+        ..Changes::default()
+    };
+    core.commit(changes).await.map(|()| true)
+}
+
+/// One pass over the account of `work`.
+pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Claimed) -> Result<()> {
+    let Err(error) = look(core, account, work).await else {
+        return Ok(());
+    };
+    let now = core.clock.now();
+    let again = match error.kind() {
+        // Somebody was first: what there is now is read anew.
+        ErrorKind::Conflict | ErrorKind::Condition(_) => now,
+        _ => {
+            tracing::warn!(%account, %error, "an account could not be looked at");
+            now + AGAIN_AFTER
+        }
+    };
+    reconcile::finish(core, work, Some(again)).await
+}
+
+async fn look(core: &Core, account: &AccountId, work: &Claimed) -> Result<()> {
+    let now = core.clock.now();
+    let mut changes = Changes::default();
+    // Read first, so that whatever changes what is read after it is found by its version.
+    let row = match account.is_customer() {
+        true => core.store.account(account).await?,
+        false => None,
+    };
+    let pods = PodFilter::PaidBy(account.clone());
+    let pods = core.store.all_pods(pods).await?;
+    let next_notice = match account.is_customer() {
+        true => weigh(core, account, &pods, now, &mut changes).await?,
+        false => None,
+    };
+    let next = if changes.pods.is_empty() {
+        let (readings, next_month) = posting::due(account, &pods, now);
+        post(core, &readings, &mut changes).await?;
+        next_notice.into_iter().chain(next_month).min()
+    } else {
+        // What else is due, and when, is worked out on what this writes.
+        Some(now)
+    };
+    let judged = !changes.pods.is_empty() || !changes.documents.is_empty();
+    if judged && !broken(Rule::DryOnFreshAccount) {
+        changes
+            .conditions
+            .extend(row.map(|row| Condition::AccountAt {
+                account: account.clone(),
+                version: row.version,
+            }));
+    }
+    if !changes.pods.is_empty() || !changes.meters.is_empty() {
+        changes.touch.extend(core.lockable(account));
+    }
+    changes.finish = Some(work.finish(next, now));
+    core.commit(changes).await
+}
+
+/// Compares what a customer's account has with what it pays for. Answers when the next notice is due.
+async fn weigh(
+    core: &Core,
+    account: &AccountId,
+    pods: &[Pod],
+    now: Time,
+    changes: &mut Changes,
+) -> Result<Option<Time>> {
+    let balance = core.billing.balance(account, now).await?;
+    if let Some(dry) = balance.runs_dry_at.filter(|dry| *dry < now) {
+        let dry = if broken(Rule::DryIsAnInstant) {
+            now
+        } else {
+            dry
+        };
+        let until = now + core.settings.volume_grace;
+        change(core, pods, changes, |pod| {
+            wish::run_dry(pod, account, dry, until)
+        });
+        post(core, &posting::readings(account, pods, dry), changes).await?;
+    } else if pays_again(&balance, account, pods) {
+        change(core, pods, changes, |pod| {
+            wish::fund_again(pod, account, now)
+        });
+    }
+    let is_same = |pod: &&Pod| changes.pods.iter().all(|after| after.id != pod.id);
+    let pods = changes.pods.iter().chain(pods.iter().filter(is_same));
+    let kept_until = kept(account, pods).filter_map(|v| v.kept_until).min();
+    notice(core, account, &balance, kept_until, now, changes).await
+}
+
+/// The account's volumes that nobody pays for, of these pods.
+fn kept<'a>(
+    account: &AccountId,
+    pods: impl IntoIterator<Item = &'a Pod>,
+) -> impl Iterator<Item = &'a Volume> {
+    let volumes = pods.into_iter().filter_map(|pod| pod.volume.as_ref());
+    volumes.filter(move |v| v.payer == *account && v.kept_until.is_some())
+}
+
+/// Whether there is money for volumes that are kept without charge. What rounding leaves of a balance is none.
+fn pays_again(balance: &Balance, account: &AccountId, pods: &[Pod]) -> bool {
+    let rate = kept(account, pods).map(|volume| volume.rate).sum();
+    balance.unlimited || balance.left() > price(rate, Duration::from_secs(60))
+}
+
+/// Changes those of `pods` that `how` changes.
+fn change(core: &Core, pods: &[Pod], changes: &mut Changes, how: impl Fn(&mut Pod) -> bool) {
+    let now = core.clock.now();
+    for pod in pods {
+        let mut after = pod.clone();
+        if how(&mut after) {
+            after.updated_at = now;
+            changes
+                .events
+                .push(core.pod_event(EventKind::PodUpdate, &after));
+            changes.wakes.push(Wake {
+                key: WorkKey::Pod(pod.id),
+                at: now,
+            });
+            changes.pods.push(after);
+        }
+    }
+}
+
+/// Posts what these readings tell.
+async fn post(core: &Core, readings: &[Reading], changes: &mut Changes) -> Result<()> {
+    let settlement = core.billing.settle(readings).await?;
+    changes.meters.extend(settlement.totals);
+    changes.conditions.extend(settlement.conditions);
+    Ok(())
+}
+
+/// Tells the owner of the account on which rung it is now, if it is one further down than he was told. Answers when the next
+/// one comes.
+async fn notice(
+    core: &Core,
+    account: &AccountId,
+    balance: &Balance,
+    kept_until: Option<Time>,
+    now: Time,
+    changes: &mut Changes,
+) -> Result<Option<Time>> {
+    let outlook = Outlook {
+        balance,
+        low: core.settings.low_balance,
+        kept_until,
+    };
+    let rung = outlook.rung(now);
+    let told = core.store.document(NOTICE, account.as_str(), now).await?;
+    let was = told.as_ref().map_or(Rung::Fine, |document| {
+        serde_json::from_value(document.body.clone()).unwrap_or(Rung::Fine)
+    });
+    if rung != was {
+        changes.documents.push(DocChange::Put(Document {
+            kind: NOTICE.to_owned(),
+            key: account.to_string(),
+            body: json!(rung),
+            index: [None, None, None],
+            expires_at: None,
+            version: told.map_or(0, |document| document.version),
+        }));
+    }
+    if rung > was {
+        changes.events.push(NewEvent {
+            kind: EventKind::LowBalance,
+            at: now,
+            pod: None,
+            owner: account.user(),
+            body: json!({
+                "rung": rung,
+                "currentBalance": balance.left(),
+                "threshold": outlook.low,
+                "runsDryAt": balance.runs_dry_at,
+                "keptUntil": kept_until,
+                "message": message(rung, balance, kept_until),
+            }),
+        });
+    }
+    Ok(outlook.next(now))
+}
+
+fn message(rung: Rung, balance: &Balance, kept_until: Option<Time>) -> String {
+    let lasts =
+        |minutes| format!("Your balance lasts {minutes} more minutes; then your pods are stopped.");
+    let kept = kept_until.map_or(String::new(), |until| {
+        format!(" Volumes are kept until {until}; add money before that to keep them.")
+    });
+    match rung {
+        Rung::Fine | Rung::Low => format!("Your balance is low: {} is left.", balance.left()),
+        Rung::ThirtyMinutes => lasts(30),
+        Rung::TenMinutes => lasts(10),
+        Rung::TwoMinutes => lasts(2),
+        Rung::Dry => format!("Your balance is used up, and your pods are stopped.{kept}"),
+        Rung::LastNotice => format!("Your balance is used up.{kept} This is the last notice."),
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;
