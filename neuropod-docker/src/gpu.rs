@@ -163,4 +163,61 @@ mod tests {
         let twice = format!("{good},{good}").parse::<Gpus>().unwrap_err();
         assert_eq!(twice.message(), "GPU-1 is there twice.");
     }
+
+    /// What NVIDIA's own program, which comes with its driver, says of each GPU that is whole: the columns asked for.
+    /// `None` where it is not there.
+    fn nvidia_smi(columns: &str) -> Option<Vec<Vec<String>>> {
+        let mut smi = std::process::Command::new("nvidia-smi");
+        smi.arg(format!("--query-gpu=mig.mode.current,{columns}"));
+        let told = smi.arg("--format=csv,noheader,nounits").output().ok()?;
+        let told = String::from_utf8(told.stdout).expect("a table");
+        let rows = told
+            .lines()
+            .map(|row| row.split(", ").map(str::to_owned).collect());
+        let whole = rows.filter(|row: &Vec<String>| row[0] != "Enabled");
+        Some(whole.map(|row| row[1..].to_vec()).collect())
+    }
+
+    /// The real library where there is one: it needs no engine.
+    #[tokio::test]
+    async fn the_gpus_of_this_machine_are_those_that_nvidia_smi_tells() {
+        let Some(expected) = nvidia_smi("uuid,name,memory.total") else {
+            return println!("not run: this machine has no driver of NVIDIA's");
+        };
+        let devices = Gpus::of_this_machine().devices().await;
+        println!("{devices:#?}");
+        assert!(devices.iter().all(|device| device.healthy));
+        let whole = devices.iter().filter(|d| d.id.as_str().starts_with("GPU-"));
+        let told = |d: &Device| {
+            vec![
+                d.id.to_string(),
+                d.product.clone(),
+                d.memory_mib.to_string(),
+            ]
+        };
+        // In the order of their UUIDs, and there in that of their places.
+        let expected: BTreeSet<_> = expected.into_iter().collect();
+        assert_eq!(whole.map(told).collect::<BTreeSet<_>>(), expected);
+    }
+
+    /// Whatever its GPUs do meanwhile.
+    #[tokio::test]
+    async fn what_the_gpus_of_this_machine_do_is_what_nvidia_smi_tells() {
+        let Some(expected) = nvidia_smi("uuid,utilization.gpu,memory.used,memory.total") else {
+            return println!("not run: this machine has no driver of NVIDIA's");
+        };
+        let gpus = Gpus::of_this_machine();
+        for gpu in expected {
+            let used = gpus.usage(vec![DeviceId::from(gpu[0].as_str())]).await;
+            println!("{gpu:?}: {used:?}");
+            let percent: Option<u32> = gpu[1].parse().ok();
+            assert_eq!(used.percent.map(|p| p > 0), percent.map(|p| p > 0));
+            let mib = |column: &str| column.parse::<u64>().expect("MiB");
+            let told = used.memory_bytes.expect("its memory") >> 20;
+            assert!(
+                told.abs_diff(mib(&gpu[2])) <= mib(&gpu[3]) / 50,
+                "{told} MiB"
+            );
+        }
+    }
 }
