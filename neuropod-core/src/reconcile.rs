@@ -476,7 +476,8 @@ pub(crate) async fn write(
     Ok(written)
 }
 
-/// The same, and finishes the work of this pass in the same commit.
+/// The same, and finishes the work of this pass in the same commit. If that is refused and yet nobody has changed the
+/// row, somebody else has the lease by now: the pass ends, and what it has seen is theirs to see.
 async fn commit_last(
     core: &Core,
     before: &Pod,
@@ -485,9 +486,18 @@ async fn commit_last(
     work: &Claimed,
     next: Option<Time>,
 ) -> Result<Next> {
-    changes.finish = Some(work.finish(next, core.clock.now()));
-    commit(core, before, after, changes).await?;
-    Ok(Next::Finished)
+    let now = core.clock.now();
+    changes.finish = Some(work.finish(next, now));
+    match commit(core, before, after, changes).await {
+        Err(e) if *e.kind() == ErrorKind::Conflict => {
+            let row = core.store.pod(before.id).await?;
+            if row.is_some_and(|row| row.version == before.version) {
+                return Ok(Next::Done(Some(now + LOOK_AGAIN)));
+            }
+            Err(e)
+        }
+        other => other.map(|_| Next::Finished),
+    }
 }
 
 fn visible(pod: &Pod) -> impl PartialEq + '_ {

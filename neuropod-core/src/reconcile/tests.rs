@@ -171,6 +171,23 @@ async fn a_late_pass_leaves_what_it_wrote_to_another_one() {
     assert_eq!(scene.due(&key), Some(LOOK_AGAIN));
 }
 
+/// Otherwise it would try again and again to write what only the holder of the lease may.
+#[tokio::test(start_paused = true)]
+async fn a_late_pass_ends_when_its_last_write_is_refused() {
+    let scene = Scene::new().await;
+    let id = scene.launch(there()).await;
+    let key = WorkKey::Pod(id);
+    let late = Claimed::new(scene.claim(&key).await);
+    tokio::time::advance(scene.core().settings.lease).await;
+    let work = Claimed::new(scene.claim(&key).await);
+    finish(scene.core(), &work, None).await.unwrap();
+    scene.calls();
+    pass(scene.core(), id, &late).await.unwrap();
+    let looks = scene.calls().iter().filter(|c| **c == "observe").count();
+    assert_eq!(looks, 1);
+    assert_eq!(scene.due(&key), Some(LOOK_AGAIN));
+}
+
 /// Whoever finished the work has not seen it, and the late pass may die now.
 #[tokio::test(start_paused = true)]
 async fn what_a_late_pass_writes_is_looked_at_although_it_never_ends() {
