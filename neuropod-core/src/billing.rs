@@ -16,7 +16,7 @@ use crate::id::{AccountId, PodId, UserId};
 use crate::money::Money;
 use crate::pod::{PodSpec, Terms};
 use crate::pricing::PriceList;
-use crate::store::{Condition, Meter, MeterTotal, Page, Transfer, TransferQuery};
+use crate::store::{Condition, Meter, MeterTotal, Page, Transfer, TransferQuery, Used};
 use crate::time::Time;
 use crate::user::User;
 
@@ -117,6 +117,8 @@ pub struct Reading {
     pub last: bool,
     /// When it was read, in our time.
     pub at: Time,
+    /// What was used for the total.
+    pub used: Used,
 }
 
 /// What belongs into the write that a reading was taken for.

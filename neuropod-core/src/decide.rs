@@ -336,13 +336,17 @@ impl End {
     /// The final total of `run` that ended like this, looked at `seen_at` and last seen at `last_seen`: never above
     /// what it was charged so far, and the platform loses where nobody knows.
     pub fn total(&self, run: &Run, seen_at: Time, last_seen: Time) -> Money {
-        let elapsed = match self.charge {
+        price(run.terms.run_rate, self.charged(run, seen_at, last_seen))
+    }
+
+    /// How long `run` is charged for then.
+    pub fn charged(&self, run: &Run, seen_at: Time, last_seen: Time) -> Duration {
+        match self.charge {
             Charge::Nothing => Duration::ZERO,
             Charge::Ran(ran) => charged(run, seen_at).min(ran),
             Charge::UntilLastSeen if broken(Rule::UnobservedEndIsLastSeen) => charged(run, seen_at),
             Charge::UntilLastSeen => charged(run, last_seen.min(seen_at)),
-        };
-        price(run.terms.run_rate, elapsed)
+        }
     }
 }
 

@@ -44,6 +44,7 @@ pub mod store;
 mod sweep;
 pub mod template;
 pub mod time;
+pub mod usage;
 pub mod user;
 pub mod wish;
 mod workload;

@@ -102,6 +102,8 @@ pub fn record(pod: &mut Pod, started: Started, volume: Option<String>, now: Time
         counted_micros: 0,
         kept_until: None,
         closed: false,
+        opened_at: Some(now),
+        closed_at: None,
     });
     if known.id.is_none() || pod.accept_volume_loss {
         known.id = volume;

@@ -327,6 +327,12 @@ pub struct Volume {
     pub kept_until: Option<Time>,
     /// No more is ever counted.
     pub closed: bool,
+    /// When it began to count at all.
+    #[serde(default)]
+    pub opened_at: Option<Time>,
+    /// When it was closed.
+    #[serde(default)]
+    pub closed_at: Option<Time>,
 }
 
 impl Volume {
@@ -343,6 +349,7 @@ impl Volume {
         self.count_until(at);
         self.kept_until = None;
         self.closed = true;
+        self.closed_at = self.closed_at.or(Some(at));
     }
 
     /// Counts no further than `at` for now, if it counts, and is kept until `until`.

@@ -12,6 +12,7 @@ use crate::id::AccountId;
 use crate::pod::Pod;
 use crate::store::Meter;
 use crate::time::Time;
+use crate::usage;
 
 const UTC: Offset = Offset::UTC;
 /// After the end of the month, so that every replica's clock agrees that it is over.
@@ -41,20 +42,23 @@ pub(crate) fn readings(payer: &AccountId, pods: &[Pod], at: Time) -> Vec<Reading
         (Meter::Volume(_), Some(volume)) => volume.counting_since.is_some_and(|since| since <= at),
         _ => true,
     };
-    let reading = |pod: &Pod, (meter, total)| Reading {
-        meter,
-        payer: payer.clone(),
-        generation: match (meter, &pod.run) {
-            (Meter::Run(..), Some(run)) => run.generation,
-            _ => pod.generation,
-        },
-        total,
-        last: false,
-        at,
+    let reading = |pod: &Pod, (meter, total)| {
+        Some(Reading {
+            meter,
+            payer: payer.clone(),
+            generation: match (meter, &pod.run) {
+                (Meter::Run(..), Some(run)) => run.generation,
+                _ => pod.generation,
+            },
+            total,
+            last: false,
+            at,
+            used: usage::by(pod, meter, at)?,
+        })
     };
     let of_pod = |pod| {
         let shown = funds::meters(payer, pod, at).filter(move |(meter, _)| counts(pod, *meter));
-        shown.map(move |shown| reading(pod, shown))
+        shown.filter_map(move |shown| reading(pod, shown))
     };
     pods.iter().flat_map(of_pod).collect()
 }

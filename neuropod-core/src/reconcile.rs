@@ -22,7 +22,7 @@ use crate::queue;
 use crate::rule::{Rule, broken};
 use crate::store::{Changes, Condition, LeaseChange, Meter, Wake, WorkKey};
 use crate::time::Time;
-use crate::{accounts, billing, log, sweep, wish};
+use crate::{accounts, billing, log, sweep, usage, wish};
 
 /// A pass takes so many steps at most before it lets others have a turn.
 const STEPS: usize = 32;
@@ -276,6 +276,7 @@ async fn purge(core: &Core, pod: Pod, work: &Claimed) -> Result<Next> {
             total: funds::volume_total(volume, now),
             last: true,
             at: now,
+            used: usage::of_volume(&pod, volume, now),
         };
         settle(core, &[reading], &mut changes).await?;
     }
@@ -342,18 +343,19 @@ async fn record(
             .as_ref()
             .map(|v| (Meter::Volume(pod.id), &v.payer)),
     ];
-    let opened: Vec<_> = opened
-        .into_iter()
-        .flatten()
-        .map(|(meter, payer)| billing::Reading {
+    let reading = |(meter, payer): (Meter, &AccountId)| {
+        Some(billing::Reading {
             meter,
             payer: payer.clone(),
             generation: pod.generation,
             total: Money::ZERO,
             last: false,
             at: looked.after,
+            used: usage::by(&after, meter, looked.after)?,
         })
-        .collect();
+    };
+    let opened = opened.into_iter().flatten();
+    let opened: Vec<_> = opened.filter_map(reading).collect();
     let payers: BTreeSet<&AccountId> = opened.iter().map(|reading| &reading.payer).collect();
     let mut changes = Changes {
         wakes: payers
@@ -404,6 +406,7 @@ async fn close(
             total: end.total(run, seen_at, last_seen),
             last: true,
             at: core.clock.now(),
+            used: usage::of_run(&pod, run, end.charged(run, seen_at, last_seen)),
         };
         settle(core, &[reading], &mut changes).await?;
     } else {

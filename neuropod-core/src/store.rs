@@ -3,19 +3,21 @@
 //! Whoever writes a store of his own finds what a commit does, as pure functions over rows, in [`Tables`]: load the
 //! rows that a write names, [`Tables::judge`] it, write down what that answers.
 
+mod charge;
 mod judge;
 mod pages;
 mod places;
 mod tables;
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, NewEvent};
 use crate::id::{AccountId, GpuId, PodId, Token, UserId};
 use crate::money::Money;
@@ -23,6 +25,7 @@ use crate::pod::Pod;
 use crate::time::Time;
 use crate::user::User;
 
+pub use charge::{Charge, Used};
 pub use pages::prefix_end;
 pub use tables::{Tables, Wish, Writes};
 
@@ -263,6 +266,8 @@ pub struct Transfer {
     pub actor: Option<UserId>,
     /// When, in our time. Not part of the content that is compared.
     pub at: Time,
+    /// What for, if the store booked it for a meter; a caller's own transfers have none.
+    pub charge: Option<Charge>,
 }
 
 /// Which transfers.
@@ -294,6 +299,25 @@ impl fmt::Display for Meter {
     }
 }
 
+impl FromStr for Meter {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        let other = || Error::invalid("", "A meter is run/<pod>/<number> or volume/<pod>.");
+        let meter = match s.split_once('/').ok_or_else(other)? {
+            ("run", rest) => {
+                let (pod, n) = rest.split_once('/').ok_or_else(other)?;
+                Self::Run(pod.parse()?, n.parse().map_err(|_| other())?)
+            }
+            ("volume", pod) => Self::Volume(pod.parse()?),
+            _ => return Err(other()),
+        };
+        // So that no two texts are one meter.
+        Some(meter)
+            .filter(|meter| meter.to_string() == s)
+            .ok_or_else(other)
+    }
+}
+
 /// Makes the posted total of a meter equal `total`: never "add". While a meter is open its total only goes up, and
 /// a lower one is a no-op; `last` sets it exactly (a refund if need be) and closes it; a closed meter ignores
 /// everything. The store books the difference as one transfer between the payer and `revenue`.
@@ -309,6 +333,8 @@ pub struct MeterTotal {
     pub last: bool,
     /// When, in our time.
     pub at: Time,
+    /// What was used for all of that, since the meter was opened.
+    pub used: Used,
 }
 
 /// What is posted of a meter.
@@ -318,6 +344,8 @@ pub struct Posted {
     pub total: Money,
     /// Nothing more comes.
     pub closed: bool,
+    /// The end of the span that it covers; `None` in rows of earlier releases.
+    pub until: Option<Time>,
 }
 
 /// A resource of which there is one: a device or a host port.

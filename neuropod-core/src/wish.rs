@@ -65,6 +65,8 @@ pub fn delete(pod: &mut Pod, reason: Reason, at: Time, cutoff: Time) -> bool {
             counted_micros: 0,
             kept_until: None,
             closed: true,
+            opened_at: None,
+            closed_at: None,
         });
         volume.close(at);
     }

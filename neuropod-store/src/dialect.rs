@@ -64,7 +64,8 @@ impl Dialect {
             Self::Postgres => sql
                 .replace(" TEXT NOT NULL", " TEXT COLLATE \"C\" NOT NULL")
                 .replace(" TEXT PRIMARY", " TEXT COLLATE \"C\" PRIMARY")
-                .replace(" TEXT,", " TEXT COLLATE \"C\","),
+                .replace(" TEXT,", " TEXT COLLATE \"C\",")
+                .replace(" TEXT;", " TEXT COLLATE \"C\";"),
         }
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use neuropod_core::id::AccountId;
 use neuropod_core::money::Money;
-use neuropod_core::store::{Account, Meter, Page, Posted, Tables, Transfer, TransferQuery};
+use neuropod_core::store::{
+    Account, Charge, Meter, Page, Posted, Tables, Transfer, TransferQuery, Used,
+};
 use neuropod_core::{Error, Result, Time};
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
@@ -36,13 +38,19 @@ const TRANSFERS: Table = Table {
         Text("memo"),
         Text("actor"),
         Int("at"),
+        Text("meter"),
+        Text("product"),
+        Int("quantity"),
+        Int("rate"),
+        Int("used_from"),
+        Int("used_to"),
     ],
 };
 
 const METERS: Table = Table {
     name: "meters",
     key: &[Text("meter")],
-    rest: &[Int("total"), Int("closed")],
+    rest: &[Int("total"), Int("closed"), Int("until")],
 };
 
 /// Loads these accounts, locked.
@@ -114,7 +122,26 @@ fn read_transfer(row: &AnyRow) -> sqlx::Result<Transfer> {
         memo: row.try_get(7)?,
         actor: actor.as_deref().map(parse).transpose()?,
         at: Time::from_micros(row.try_get(9)?),
+        charge: read_charge(row)?,
     })
+}
+
+fn read_charge(row: &AnyRow) -> sqlx::Result<Option<Charge>> {
+    // Not there for what is no meter's, and in rows of earlier releases.
+    let Some(meter) = row.try_get::<Option<String>, _>(10)? else {
+        return Ok(None);
+    };
+    let number = |e| sqlx::Error::Decode(Box::new(e));
+    Ok(Some(Charge {
+        meter: parse(&meter)?,
+        used: Used {
+            product: row.try_get(11)?,
+            quantity: u32::try_from(row.try_get::<i64, _>(12)?).map_err(number)?,
+            rate: Money::from_micros(row.try_get(13)?),
+            from: Time::from_micros(row.try_get(14)?),
+            to: Time::from_micros(row.try_get(15)?),
+        },
+    }))
 }
 
 /// Writes new transfers, from `first` on in their order.
@@ -124,6 +151,7 @@ pub(crate) async fn insert_transfers(
     transfers: &[Transfer],
 ) -> sqlx::Result<()> {
     let rows = (first.n..).zip(transfers).map(|(n, t)| {
+        let used = t.charge.as_ref().map(|c| &c.used);
         json!({
             "id": t.id,
             "epoch": first.epoch,
@@ -135,6 +163,12 @@ pub(crate) async fn insert_transfers(
             "memo": t.memo,
             "actor": t.actor,
             "at": t.at.as_micros(),
+            "meter": t.charge.as_ref().map(|c| c.meter.to_string()),
+            "product": used.map(|u| &u.product),
+            "quantity": used.map(|u| u.quantity),
+            "rate": used.map(|u| u.rate.as_micros()),
+            "used_from": used.map(|u| u.from.as_micros()),
+            "used_to": used.map(|u| u.to.as_micros()),
         })
     });
     TRANSFERS.insert(db, rows.collect()).await
@@ -167,6 +201,7 @@ fn read_posted(row: &AnyRow) -> sqlx::Result<Posted> {
     Ok(Posted {
         total: Money::from_micros(row.try_get(1)?),
         closed: row.try_get::<i64, _>(2)? != 0,
+        until: row.try_get::<Option<i64>, _>(3)?.map(Time::from_micros),
     })
 }
 
@@ -182,6 +217,7 @@ pub(crate) async fn save_meters(
             "meter": meter.to_string(),
             "total": posted.total.as_micros(),
             "closed": i64::from(posted.closed),
+            "until": posted.until.map(Time::as_micros),
         }))
     };
     METERS.save(db, touched, meter_key, row).await

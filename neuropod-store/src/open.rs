@@ -15,7 +15,11 @@ use crate::error::ours;
 use crate::notify::Hints;
 use crate::writer::Writer;
 
-const TABLES: &str = include_str!("../migrations/0001_tables.sql");
+/// In their order; one that was released is never changed.
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("tables", include_str!("../migrations/0001_tables.sql")),
+    ("ledger", include_str!("../migrations/0002_ledger.sql")),
+];
 
 /// How long a call waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -102,14 +106,11 @@ fn prepare_file(url: &str) -> Result<String> {
 
 /// Brings the tables up to date, one process at a time.
 async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<()> {
-    let tables = Migration::new(
-        1,
-        "tables".into(),
-        MigrationType::Simple,
-        AssertSqlSafe(dialect.schema(TABLES)).into_sql_str(),
-        false,
-    );
-    let migrator = Migrator::with_migrations(vec![tables]);
+    let migrations = (1..).zip(MIGRATIONS).map(|(n, (name, sql))| {
+        let sql = AssertSqlSafe(dialect.schema(sql)).into_sql_str();
+        Migration::new(n, name.into(), MigrationType::Simple, sql, false)
+    });
+    let migrator = Migrator::with_migrations(migrations.collect());
     let failed = |e: sqlx::migrate::MigrateError| {
         Error::internal("The tables of the database can't be brought up to date.").caused_by(e)
     };

@@ -22,6 +22,7 @@ async fn what_was_posted_of_a_run_counts_for_the_commit_after_the_one_that_write
             total: money(5),
             last: true,
             at: at(5),
+            used: used(0, 5),
         }],
         ..Changes::default()
     };

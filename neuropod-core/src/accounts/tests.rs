@@ -58,6 +58,7 @@ mod at_the_end_of_a_month {
             Some(Posted {
                 total: Money::from_micros(total),
                 closed: false,
+                until: Some(time(FEBRUARY)),
             })
         };
         // It is charged from second 1, its volume from second 2.

@@ -108,6 +108,7 @@ impl Billing for Prepaid {
             total: r.total,
             last: r.last,
             at: r.at,
+            used: r.used.clone(),
         };
         // What is written after the balance ran out must not come before what that leads to.
         let funded = |r: &Reading| Condition::Funded {
@@ -135,6 +136,7 @@ impl Billing for Prepaid {
             memo: c.memo.clone(),
             actor: c.actor,
             at: c.at,
+            charge: None,
         };
         // Volumes that are kept without charge count again, and notices are due at other times.
         let wake = Wake {

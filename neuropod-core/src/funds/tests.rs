@@ -52,8 +52,15 @@ fn a_balance_is_what_is_posted_less_what_is_not_yet() {
     let left = units(100) - units(11) - thousandths(10);
     assert_eq!(at_12(&nothing), left);
     let run = Meter::Run(pod.id, 1);
-    let posted =
-        |total, closed| move |meter: Meter| (meter == run).then_some(Posted { total, closed });
+    let posted = |total, closed| {
+        move |meter: Meter| {
+            (meter == run).then_some(Posted {
+                total,
+                closed,
+                until: None,
+            })
+        }
+    };
     assert_eq!(at_12(&posted(units(4), false)), left + units(4));
     assert_eq!(at_12(&posted(units(50), false)), left + units(11));
     assert_eq!(at_12(&posted(units(4), true)), left + units(11));

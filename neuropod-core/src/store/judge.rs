@@ -228,7 +228,7 @@ impl Tables {
         };
         writes.meters.insert(change.meter, after);
         let due = after.total - before.map_or(Money::ZERO, |p| p.total);
-        match change.transfer(after, due) {
+        match change.transfer(before, after, due) {
             Some(transfer) => self.book(writes, transfer),
             None => Ok(()),
         }
@@ -253,6 +253,7 @@ impl MeterTotal {
         let before = before.unwrap_or(Posted {
             total: Money::ZERO,
             closed: false,
+            until: None,
         });
         let total = if broken(Rule::ChargesAreSet) {
             before.total + self.total
@@ -262,11 +263,12 @@ impl MeterTotal {
         (!before.closed && (self.last || total > before.total)).then_some(Posted {
             total,
             closed: self.last,
+            until: Some(self.used.to),
         })
     }
 
     /// The transfer that books `due` more (or less), if it is anything.
-    fn transfer(&self, after: Posted, due: Money) -> Option<Transfer> {
+    fn transfer(&self, before: Option<Posted>, after: Posted, due: Money) -> Option<Transfer> {
         let revenue = AccountId::from("revenue");
         let (debit, credit) = if due > Money::ZERO {
             (self.payer.clone(), revenue)
@@ -290,6 +292,7 @@ impl MeterTotal {
             memo,
             actor: None,
             at: self.at,
+            charge: Some(self.charge(before)),
         })
     }
 }
@@ -368,7 +371,7 @@ impl Transfer {
         }
     }
 
-    /// Whether it is the same but for its time.
+    /// Whether it is the same but for its time. No caller's transfer has a charge.
     fn is_same(&self, other: &Self) -> bool {
         (
             &self.debit,
@@ -417,6 +420,12 @@ impl Changes {
                     "Ids that begin with meter/ are the store's own.",
                 ));
             }
+            if transfer.charge.is_some() {
+                return Err(Error::invalid(
+                    "/transfers",
+                    "Only the store says what a meter's transfer is for.",
+                ));
+            }
         }
         if self.meters.iter().any(|m| m.total < Money::ZERO) {
             return Err(Error::invalid("/meters", "A total is nothing or more."));
@@ -442,7 +451,8 @@ fn texts(changes: &Changes) -> impl Iterator<Item = &str> {
     let users = changes.users.iter();
     let users = users.flat_map(|u| [u.email.as_str(), u.name.as_str()]);
     let memos = changes.transfers.iter().map(|t| t.memo.as_str());
-    names(changes).chain(users).chain(memos)
+    let products = changes.meters.iter().map(|m| m.used.product.as_str());
+    names(changes).chain(users).chain(memos).chain(products)
 }
 
 /// The texts that rows are found by: databases take no long ones in an index.

@@ -114,13 +114,17 @@ impl Dice {
             6 => changes.documents.push(self.document(model).await),
             7 => changes.leases.push(self.lease()),
             8 => changes.events.push(event(step)),
-            9 => changes.meters.push(MeterTotal {
-                meter: meters()[self.below(2 * PODS) as usize],
-                payer: self.account(),
-                total: money(self.below(20) as i64),
-                last: self.one_in(8),
-                at: self.time(),
-            }),
+            9 => {
+                let total = self.below(20);
+                changes.meters.push(MeterTotal {
+                    meter: meters()[self.below(2 * PODS) as usize],
+                    payer: self.account(),
+                    total: money(total as i64),
+                    last: self.one_in(8),
+                    at: self.time(),
+                    used: used(0, total),
+                });
+            }
             _ => changes.wakes.push(Wake {
                 key: self.work(),
                 at: self.time(),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::samples::{
-    account, at, funding, hold, money, pod, pod_id, run, terms, tombstone, user, user_id, volume,
+    account, at, funding, hold, money, pod, pod_id, run, terms, tombstone, used, user, user_id,
+    volume,
 };
 use super::{accepted, at_once, unmet};
 use crate::conformance::{Case, cases};
@@ -117,6 +118,7 @@ async fn a_hold_counts_what_is_posted_once(store: Arc<dyn Store>) {
             total: money(total),
             last,
             at: at(0),
+            used: used(0, 0),
         }],
         ..Changes::default()
     };

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::samples::{account, at, funding, money, user_id};
+use super::samples::{account, at, funding, money, pod_id, used, user_id};
 use super::{accepted, at_once, conflict, invalid};
 use crate::conformance::{Case, cases};
 use crate::id::AccountId;
 use crate::money::Money;
-use crate::store::{AccountChange, Changes, Store, Transfer, TransferQuery};
+use crate::store::{AccountChange, Changes, Charge, Meter, Store, Transfer, TransferQuery};
 
 pub(super) fn cases() -> impl IntoIterator<Item = Case<dyn Store>> {
     cases![
@@ -153,11 +153,19 @@ async fn a_transfer_of_nothing_is_invalid(store: Arc<dyn Store>) {
         debit: account(1),
         ..funding("itself", 1, money(1))
     };
+    let of_a_meter = Transfer {
+        charge: Some(Charge {
+            meter: Meter::Volume(pod_id(1)),
+            used: used(0, 1),
+        }),
+        ..funding("charge", 1, money(1))
+    };
     for transfer in [
         funding("nothing", 1, Money::ZERO),
         funding("less", 1, money(-1)),
         funding("least", 1, Money::from_micros(i64::MIN)),
         funding("meter/run", 1, money(1)),
+        of_a_meter,
         to_itself,
     ] {
         invalid(store.commit(&changes([transfer])).await);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::ledger::statement;
-use super::samples::{account, at, money, pod_id};
+use super::samples::{account, at, money, pod_id, used};
 use super::{accepted, at_once, invalid};
 use crate::conformance::{Case, cases};
 use crate::id::AccountId;
 use crate::money::Money;
-use crate::store::{Changes, Meter, MeterTotal, Posted, Store};
+use crate::store::{Changes, Charge, Meter, MeterTotal, Posted, Store, Used};
 
 pub(super) fn cases() -> impl IntoIterator<Item = Case<dyn Store>> {
     cases![
@@ -22,6 +22,9 @@ pub(super) fn cases() -> impl IntoIterator<Item = Case<dyn Store>> {
         a_total_keeps_all_its_digits,
         meters_of_an_unlimited_payer_are_granted,
         meters_are_answered_in_the_order_asked,
+        a_total_is_booked_with_what_was_used_since_the_last_one,
+        a_refund_names_the_span_that_it_gives_back,
+        a_volume_and_a_run_are_told_apart_in_what_was_used,
         several_totals_of_one_commit_are_booked,
         the_same_total_at_once_is_booked_once,
     ]
@@ -38,7 +41,13 @@ fn total(meter: Meter, total: Money, last: bool) -> MeterTotal {
         total,
         last,
         at: at(1),
+        used: used(0, seconds(total)),
     }
+}
+
+/// What is counted costs one unit a second here.
+fn seconds(total: Money) -> u64 {
+    total.as_micros().unsigned_abs() / 1_000_000
 }
 
 fn changes(meters: impl IntoIterator<Item = MeterTotal>) -> Changes {
@@ -59,6 +68,7 @@ async fn check(store: &Arc<dyn Store>, units: i64, closed: bool) {
     let expected = Posted {
         total: money(units),
         closed,
+        until: Some(at(units.unsigned_abs())),
     };
     assert_eq!(posted, [Some(expected)]);
     let payer = store.account(&account(1)).await.unwrap();
@@ -157,11 +167,79 @@ async fn meters_are_answered_in_the_order_asked(store: Arc<dyn Store>) {
         Some(Posted {
             total: money(units),
             closed,
+            until: Some(at(units as u64)),
         })
     };
     let asked = [volume, absent, run(), volume];
     let expected = [posted(2, true), None, posted(1, false), posted(2, true)];
     assert_eq!(store.meters(&asked).await.unwrap(), expected);
+}
+
+/// The charges of the account, oldest first.
+async fn charges(store: &Arc<dyn Store>) -> Vec<Charge> {
+    let transfers = statement(store, &account(1), 10).await;
+    let charges = transfers.into_iter().rev().map(|t| t.charge);
+    charges.map(|c| c.expect("a meter's transfer")).collect()
+}
+
+async fn a_total_is_booked_with_what_was_used_since_the_last_one(store: Arc<dyn Store>) {
+    let late = MeterTotal {
+        used: used(10, 12),
+        ..total(run(), money(2), false)
+    };
+    accepted(store.commit(&changes([late.clone()])).await);
+    let more = MeterTotal {
+        total: money(5),
+        used: used(10, 15),
+        ..late.clone()
+    };
+    // The second one changes nothing, and both stand in one commit.
+    let same = MeterTotal {
+        used: used(10, 99),
+        ..more.clone()
+    };
+    accepted(store.commit(&changes([more, same])).await);
+    let last = MeterTotal {
+        total: money(6),
+        last: true,
+        used: used(10, 16),
+        ..late
+    };
+    accepted(store.commit(&changes([last])).await);
+    let of = |from, to| Charge {
+        meter: run(),
+        used: used(from, to),
+    };
+    assert_eq!(charges(&store).await, [of(10, 12), of(12, 15), of(15, 16)]);
+    let posted = store.meters(&[run()]).await.unwrap()[0];
+    assert_eq!(posted.and_then(|p| p.until), Some(at(16)));
+}
+
+async fn a_refund_names_the_span_that_it_gives_back(store: Arc<dyn Store>) {
+    set(&store, 5, false).await;
+    set(&store, 3, true).await;
+    let spans: Vec<_> = charges(&store).await;
+    let spans: Vec<_> = spans.iter().map(|c| (c.used.from, c.used.to)).collect();
+    assert_eq!(spans, [(at(0), at(5)), (at(3), at(5))]);
+}
+
+async fn a_volume_and_a_run_are_told_apart_in_what_was_used(store: Arc<dyn Store>) {
+    let volume = Meter::Volume(pod_id(1));
+    let of_volume = Used {
+        product: "volume".to_owned(),
+        quantity: 10,
+        rate: Money::from_micros(1),
+        ..used(0, 3)
+    };
+    let volumes = MeterTotal {
+        used: of_volume.clone(),
+        ..total(volume, money(3), false)
+    };
+    let totals = [total(run(), money(2), false), volumes];
+    accepted(store.commit(&changes(totals)).await);
+    let booked = charges(&store).await;
+    let expected = [(run(), used(0, 2)), (volume, of_volume)];
+    assert_eq!(booked, expected.map(|(meter, used)| Charge { meter, used }));
 }
 
 async fn several_totals_of_one_commit_are_booked(store: Arc<dyn Store>) {

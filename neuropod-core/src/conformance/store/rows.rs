@@ -5,7 +5,9 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use super::events::shown;
-use super::samples::{account, at, document, event, full_pod, funding, money, pod, pod_id, user};
+use super::samples::{
+    account, at, document, event, full_pod, funding, money, pod, pod_id, used, user,
+};
 use super::{accepted, at_once, conflict, invalid, unmet};
 use crate::conformance::{Case, cases};
 use crate::store::{
@@ -128,6 +130,7 @@ fn everything() -> Changes {
             total: money(2),
             last: false,
             at: at(7),
+            used: used(5, 7),
         }],
         leases: vec![LeaseChange::Take {
             resource: "port/7".to_owned(),

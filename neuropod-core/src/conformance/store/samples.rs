@@ -10,7 +10,7 @@ use crate::pod::{
     Desired, Endpoint, Env, Hold, Pod, PodSpec, PortLease, PortSpec, Proto, Reason, Resources, Run,
     Secret, Terms, Volume,
 };
-use crate::store::{Document, Transfer};
+use crate::store::{Document, Transfer, Used};
 use crate::time::Time;
 use crate::user::{Role, Standing, User};
 
@@ -148,6 +148,8 @@ pub fn volume(payer: u64, rate: Money, since: Time) -> Volume {
         counted_micros: 0,
         kept_until: None,
         closed: false,
+        opened_at: Some(since),
+        closed_at: None,
     }
 }
 
@@ -200,6 +202,18 @@ pub fn funding(id: &str, to: u64, amount: Money) -> Transfer {
         memo: "Money for a test".to_owned(),
         actor: None,
         at: at(0),
+        charge: None,
+    }
+}
+
+/// Two devices, used from one second to another.
+pub fn used(from: u64, to: u64) -> Used {
+    Used {
+        product: "rtx-4050".to_owned(),
+        quantity: 2,
+        rate: money(3600),
+        from: at(from),
+        to: at(to),
     }
 }
 
