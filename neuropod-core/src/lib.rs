@@ -6,6 +6,7 @@
 mod accounts;
 pub mod auth;
 pub mod billing;
+mod calendar;
 mod claimed;
 #[cfg(feature = "testing")]
 pub mod conformance;
@@ -32,6 +33,7 @@ pub mod pod;
 mod posting;
 pub mod pricing;
 mod queue;
+pub mod receipt;
 mod reconcile;
 #[cfg(feature = "testing")]
 pub mod rule;
@@ -40,6 +42,7 @@ pub mod rule;
 mod rule;
 #[cfg(all(test, feature = "testing"))]
 mod scene;
+pub mod spending;
 pub mod store;
 mod sweep;
 pub mod template;
@@ -54,6 +57,6 @@ pub use billing::Billing;
 pub use error::{Error, ErrorKind, FieldError, Refusal, Result, RetryCause};
 pub use launch::Launch;
 pub use orchestrator::Orchestrator;
-pub use platform::{Platform, PlatformBuilder, Settings};
+pub use platform::{Offer, Platform, PlatformBuilder, Settings};
 pub use store::Store;
 pub use time::{Clock, Time};

@@ -2,6 +2,8 @@
 
 mod builder;
 mod catalogue;
+mod launching;
+mod money;
 mod reads;
 mod seed;
 mod verbs;
@@ -24,6 +26,7 @@ use crate::time::Time;
 use crate::{Auth, Billing, Clock, Orchestrator, Store, loops, workload};
 
 pub use builder::PlatformBuilder;
+pub use launching::Offer;
 use seed::{CURRENT, PRICES};
 
 /// The whole platform: four traits and a clock, put together. Cheap to clone.

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use jiff::civil::Date;
-use jiff::tz::Offset;
-
 use crate::billing::Reading;
+use crate::calendar::month;
 use crate::funds;
 use crate::id::AccountId;
 use crate::pod::Pod;
@@ -14,7 +12,6 @@ use crate::store::Meter;
 use crate::time::Time;
 use crate::usage;
 
-const UTC: Offset = Offset::UTC;
 /// After the end of the month, so that every replica's clock agrees that it is over.
 const MARGIN: Duration = Duration::from_secs(60);
 
@@ -61,26 +58,6 @@ pub(crate) fn readings(payer: &AccountId, pods: &[Pod], at: Time) -> Vec<Reading
         shown.filter_map(move |shown| reading(pod, shown))
     };
     pods.iter().flat_map(of_pod).collect()
-}
-
-/// The first instants of the month of `t` and of the next one, in UTC.
-fn month(t: Time) -> (Time, Time) {
-    let midnight = |date: Date| {
-        UTC.to_timestamp(date.at(0, 0, 0, 0))
-            .ok()
-            .map(|t| Time::from_micros(t.as_microsecond()))
-    };
-    let today = jiff::Timestamp::from_microsecond(t.as_micros())
-        .ok()
-        .map(|t| UTC.to_datetime(t).date());
-    let first = today.map(Date::first_of_month);
-    let next = today.and_then(|d| d.last_of_month().tomorrow().ok());
-    // Out of the calendar's range nothing is ever posted before it is closed.
-    (
-        first.and_then(midnight).unwrap_or(Time::EPOCH),
-        next.and_then(midnight)
-            .unwrap_or(Time::from_micros(i64::MAX)),
-    )
 }
 
 #[cfg(test)]

@@ -137,7 +137,11 @@ pub(crate) async fn pass(core: &Core, product: &GpuId, work: &Claimed) -> Result
 }
 
 /// The free devices for a pod of that product; `None` if it needs none from us.
-async fn free_for(core: &Core, product: &GpuId, needed: u32) -> Result<Option<Vec<DeviceId>>> {
+pub(crate) async fn free_for(
+    core: &Core,
+    product: &GpuId,
+    needed: u32,
+) -> Result<Option<Vec<DeviceId>>> {
     if needed == 0 {
         return Ok(None);
     }

@@ -1,6 +1,6 @@
 //! The part of the catalogue that follows from what the backend has.
 
-use super::seed::{CURRENT, PRICES};
+use super::seed::{CURRENT, PRICES, history};
 use super::{Core, Platform};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::GpuId;
@@ -44,9 +44,10 @@ async fn write(core: &Core, version: u64, body: serde_json::Value) -> Result<()>
         .await?;
     let current = current.filter(|document| document.version == version);
     let mut document = current.ok_or_else(|| Error::conflict("The price list has changed."))?;
+    let history = history(version + 1, &body, None, core.clock.now());
     document.body = body;
     core.commit(Changes {
-        documents: vec![DocChange::Put(document)],
+        documents: vec![DocChange::Put(document), history],
         ..Changes::default()
     })
     .await

@@ -1,89 +1,49 @@
 //! The verbs: each checks who asks, changes a wish in one commit, and wakes the pod's own work.
 
 use super::{Core, Platform};
-use crate::auth::{Action, Identity, Owner};
+use crate::auth::{Action, Identity};
 use crate::billing::{Admission, Ask, Quote};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventKind;
 use crate::id::PodId;
-use crate::launch::{Assignee, Deployment, Launch};
-use crate::pod::{Deadlines, Desired, Hold, Pod, PodSpec, Reason};
+use crate::pod::{Desired, Hold, Pod, PodSpec, Reason};
 use crate::pricing::PriceList;
+use crate::receipt::{Done, Receipt};
 use crate::reconcile::refused_verb;
 use crate::store::{Changes, Condition, Wake, WorkKey};
-use crate::user::{Role, Standing, User};
+use crate::user::{Standing, User};
 use crate::wish;
 
 /// A verb that loses a race for the row so often in a row gives up.
 const TRIES: usize = 8;
 
 impl Platform {
-    /// Launches a pod for the caller, or for [`Launch::assign_to`] if an administrator asks.
-    ///
-    /// # Errors
-    /// `Invalid` naming each wrong field, `NotFound` for the template or user, `GpuUnavailable`, `QuotaExceeded`,
-    /// `InsufficientBalance`, `Suspended`. Nothing has changed then.
-    pub async fn launch(&self, who: &Identity, launch: &Launch) -> Result<Pod> {
-        let core = &self.0;
-        let owner = self.owner_of(who, launch.assign_to.as_ref()).await?;
-        core.auth
-            .authorize(who, Action::Spend, Owner::User(owner.id))
-            .await?;
-        let (price_version, prices) = core.prices().await?;
-        let template = match launch.deployment {
-            Deployment::Template(id) => {
-                Some(self.template(id).await.map_err(|e| match e.kind() {
-                    ErrorKind::NotFound => {
-                        Error::invalid("/template", format!("There is no template {id}."))
-                    }
-                    _ => e,
-                })?)
-            }
-            Deployment::Image(_) => None,
-        };
-        let spec = launch.check(&prices, template.as_ref())?;
-        let quote = quote(core, &owner, &spec, prices.clone(), price_version).await?;
-        let now = core.clock.now();
-        let id = PodId::random(&core.entropy);
-        let pod = Pod {
-            created_by: who.user.id,
-            hold: hold(&quote, 1),
-            deadlines: Deadlines {
-                stop_after: launch.stop_after.map(|d| now + d),
-                delete_after: launch.delete_after.map(|d| now + d),
+    /// Does something if that receipt is not there yet.
+    pub(super) async fn once<F: Future<Output = Result<Pod>>>(
+        &self,
+        receipt: &Receipt,
+        verb: impl Fn() -> F,
+    ) -> Result<Done> {
+        if let Some(pod) = receipt.done(&self.0).await? {
+            return Ok(Done {
+                pod,
+                replayed: true,
+            });
+        }
+        match verb().await {
+            Ok(pod) => Ok(Done {
+                pod,
+                replayed: false,
+            }),
+            // The same may have been asked at the same time, and won.
+            Err(error) => match receipt.done(&self.0).await? {
+                Some(pod) => Ok(Done {
+                    pod,
+                    replayed: true,
+                }),
+                None => Err(error),
             },
-            ..Pod::new(id, owner.id, spec, quote.terms.clone(), now)
-        };
-        let mut conditions = Vec::new();
-        if owner.version > 0 {
-            conditions.push(Condition::UserAt {
-                user: owner.id,
-                version: owner.version,
-            });
         }
-        if owner.role == Role::Client {
-            conditions.push(Condition::FewerPods {
-                owner: owner.id,
-                max: prices.limits.pods_per_user,
-            });
-        }
-        let admission = Admission {
-            pod: id,
-            generation: 1,
-            quote,
-            at: now,
-        };
-        conditions.extend(core.billing.admit(&admission).await?);
-        let changes = Changes {
-            conditions,
-            touch: core.lockable(&pod.terms.payer).into_iter().collect(),
-            events: vec![core.pod_event(EventKind::PodCreated, &pod)],
-            wakes: vec![wake(id, now)],
-            pods: vec![pod.clone()],
-            ..Changes::default()
-        };
-        core.commit(changes).await.map_err(refused_verb)?;
-        Ok(Pod { version: 1, ..pod })
     }
 
     /// Wishes that the pod runs. A pod that does already is left as it is.
@@ -91,7 +51,23 @@ impl Platform {
     /// # Errors
     /// `NotFound`, `Suspended`, `InvalidTransition` for a deleted pod, `InsufficientBalance`.
     pub async fn start(&self, who: &Identity, id: PodId) -> Result<Pod> {
-        self.begin(who, id, false).await
+        self.begin(who, id, false, None).await
+    }
+
+    /// Like [`Platform::start`], or [`Platform::start_accepting_loss`], and a repetition with the same receipt starts nothing
+    /// more: it is answered as the first one was.
+    ///
+    /// # Errors
+    /// Those of [`Platform::start`]; `IdempotencyConflict` if something else was asked with this receipt's key.
+    pub async fn start_once(
+        &self,
+        who: &Identity,
+        id: PodId,
+        accept_loss: bool,
+        receipt: &Receipt,
+    ) -> Result<Done> {
+        self.once(receipt, || self.begin(who, id, accept_loss, Some(receipt)))
+            .await
     }
 
     /// Like [`Platform::start`], and where the pod's volume is gone an empty one is made.
@@ -99,10 +75,16 @@ impl Platform {
     /// # Errors
     /// Those of [`Platform::start`].
     pub async fn start_accepting_loss(&self, who: &Identity, id: PodId) -> Result<Pod> {
-        self.begin(who, id, true).await
+        self.begin(who, id, true, None).await
     }
 
-    async fn begin(&self, who: &Identity, id: PodId, accept_loss: bool) -> Result<Pod> {
+    async fn begin(
+        &self,
+        who: &Identity,
+        id: PodId,
+        accept_loss: bool,
+        receipt: Option<&Receipt>,
+    ) -> Result<Pod> {
         let core = &self.0;
         for _ in 0..TRIES {
             let pod = self.allowed(who, Action::Spend, id).await?;
@@ -145,8 +127,24 @@ impl Platform {
                 at: now,
             };
             conditions.extend(core.billing.admit(&admission).await?);
-            match write(core, &pod, after, conditions, EventKind::PodUpdate).await {
-                Err(e) if *e.kind() == ErrorKind::Conflict => {}
+            let changes = Changes {
+                conditions,
+                documents: receipt
+                    .map(|receipt| receipt.of(&written(&after, now), now))
+                    .transpose()?
+                    .into_iter()
+                    .collect(),
+                ..Changes::default()
+            };
+            match write(core, &pod, after, now, changes, EventKind::PodUpdate).await {
+                Err(e) if *e.kind() == ErrorKind::Conflict => {
+                    // The same may have been asked at the same time, and won.
+                    if let Some(receipt) = receipt
+                        && receipt.done(core).await?.is_some()
+                    {
+                        return Err(e);
+                    }
+                }
                 other => return other,
             }
         }
@@ -196,36 +194,20 @@ impl Platform {
                 Reason::Admin
             };
             let mut after = pod.clone();
-            if !change(&mut after, reason, self.0.clock.now())? {
+            let now = self.0.clock.now();
+            if !change(&mut after, reason, now)? {
                 return Ok(pod);
             }
-            match write(&self.0, &pod, after, Vec::new(), event).await {
+            match write(&self.0, &pod, after, now, Changes::default(), event).await {
                 Err(e) if *e.kind() == ErrorKind::Conflict => {}
                 other => return other,
             }
         }
         Err(busy(id))
     }
-
-    async fn owner_of(&self, who: &Identity, assignee: Option<&Assignee>) -> Result<User> {
-        let Some(assignee) = assignee else {
-            return Ok(who.user.clone());
-        };
-        self.0
-            .auth
-            .authorize(who, Action::Administer, Owner::Platform)
-            .await?;
-        let (found, named) = match assignee {
-            Assignee::User(id) => (self.0.store.user(*id).await?, id.to_string()),
-            Assignee::Email(email) => (self.user_by_email(email).await?, email.clone()),
-        };
-        let clients = found.filter(|user| user.role == Role::Client);
-        clients
-            .ok_or_else(|| Error::invalid("/assignToUser", format!("There is no client {named}.")))
-    }
 }
 
-async fn quote(
+pub(super) async fn quote(
     core: &Core,
     payer: &User,
     spec: &PodSpec,
@@ -242,7 +224,7 @@ async fn quote(
         .await
 }
 
-fn hold(quote: &Quote, generation: u64) -> Option<Hold> {
+pub(super) fn hold(quote: &Quote, generation: u64) -> Option<Hold> {
     let some = quote.hold > crate::money::Money::ZERO;
     some.then(|| Hold {
         payer: quote.terms.payer.clone(),
@@ -262,33 +244,35 @@ fn busy(id: PodId) -> Error {
     Error::conflict("The pod is being changed by others all the time; try again.").with("pod", id)
 }
 
+/// The row that `after` becomes when it is written at `now`.
+fn written(after: &Pod, now: crate::Time) -> Pod {
+    Pod {
+        updated_at: now,
+        version: after.version + 1,
+        ..after.clone()
+    }
+}
+
 /// Writes a changed wish, with its event, and wakes the pod's own work.
 async fn write(
     core: &Core,
     before: &Pod,
     mut after: Pod,
-    conditions: Vec<Condition>,
+    now: crate::Time,
+    mut changes: Changes,
     event: EventKind,
 ) -> Result<Pod> {
-    let now = core.clock.now();
     after.updated_at = now;
-    let mut touch: Vec<_> = core.lockable(&after.terms.payer).into_iter().collect();
+    changes.touch.extend(core.lockable(&after.terms.payer));
     // A cutoff is set on a run that may be paid from another account than the next one.
-    touch.extend(
-        before
-            .run
-            .as_ref()
-            .and_then(|r| core.lockable(&r.terms.payer))
-            .filter(|a| *a != after.terms.payer),
-    );
-    let changes = Changes {
-        conditions,
-        touch,
-        events: vec![core.pod_event(event, &after)],
-        wakes: vec![wake(after.id, now)],
-        pods: vec![after.clone()],
-        ..Changes::default()
-    };
+    let of_run = before.run.as_ref();
+    let of_run = of_run.and_then(|run| core.lockable(&run.terms.payer));
+    changes
+        .touch
+        .extend(of_run.filter(|account| *account != after.terms.payer));
+    changes.events.push(core.pod_event(event, &after));
+    changes.wakes.push(wake(after.id, now));
+    changes.pods.push(after.clone());
     core.commit(changes).await.map_err(refused_verb)?;
     after.version += 1;
     Ok(after)

@@ -7,18 +7,6 @@ fn time(s: &str) -> Time {
 }
 
 #[test]
-fn months_begin_at_midnight_in_utc() {
-    assert_eq!(
-        month(time("2026-12-31T23:59:59.999999Z")),
-        (time("2026-12-01T00:00:00Z"), time("2027-01-01T00:00:00Z"))
-    );
-    assert_eq!(
-        month(time("2028-02-01T00:00:00Z")),
-        (time("2028-02-01T00:00:00Z"), time("2028-03-01T00:00:00Z"))
-    );
-}
-
-#[test]
 fn what_is_open_is_posted_a_minute_after_its_month() {
     let december = time("2026-12-31T23:59:59Z");
     assert_eq!(next(december), time("2027-01-01T00:01:00Z"));

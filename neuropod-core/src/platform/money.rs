@@ -1,0 +1,209 @@
+//! What a caller may ask about money, and what an administrator may do with it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Platform;
+use super::seed::HISTORY;
+use crate::auth::{Action, Identity, Owner};
+use crate::billing::{Balance, Credit};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{EventKind, NewEvent};
+use crate::id::{AccountId, UserId};
+use crate::money::Money;
+use crate::pod::Pod;
+use crate::spending::{self, Span};
+use crate::store::{
+    Changes, DocQuery, Document, Meter, Page, PodFilter, Posted, StoreExt, Transfer, TransferQuery,
+};
+use crate::time::Time;
+use crate::user::Role;
+
+/// A transfer is written at most so long after the time it tells.
+const LATE: Duration = Duration::from_secs(24 * 3600);
+
+impl Platform {
+    /// What a user has.
+    ///
+    /// # Errors
+    /// `NotFound` for somebody else's.
+    pub async fn balance(&self, who: &Identity, user: UserId) -> Result<Balance> {
+        self.may_read_money(who, user).await?;
+        let now = self.0.clock.now();
+        self.0.billing.balance(&AccountId::of(user), now).await
+    }
+
+    /// Transfers of a user's account, newest first.
+    ///
+    /// # Errors
+    /// `NotFound` for somebody else's.
+    pub async fn statement(
+        &self,
+        who: &Identity,
+        user: UserId,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Page<Transfer>> {
+        self.may_read_money(who, user).await?;
+        let account = AccountId::of(user);
+        let query = TransferQuery {
+            account,
+            after,
+            limit: limit.clamp(1, 1000),
+        };
+        self.0.billing.statement(&query).await
+    }
+
+    /// What a user has used from `from` to `to`, posted or not. An administrator's pods are paid by the platform: what they
+    /// have used is what their account was not charged for, and not in here.
+    ///
+    /// # Errors
+    /// `NotFound` for somebody else's.
+    pub async fn spending(
+        &self,
+        who: &Identity,
+        user: UserId,
+        from: Time,
+        to: Time,
+    ) -> Result<Vec<Span>> {
+        self.may_read_money(who, user).await?;
+        let account = AccountId::of(user);
+        let now = self.0.clock.now();
+        let pods = PodFilter::PaidBy(account.clone());
+        let pods: Vec<Pod> = self.0.store.all_pods(pods).await?;
+        let meters: Vec<Meter> = pods
+            .iter()
+            .flat_map(|pod| crate::funds::meters(&account, pod, now))
+            .map(|(meter, _)| meter)
+            .collect();
+        let posted = self.0.store.meters(&meters).await?;
+        let posted: BTreeMap<Meter, Posted> = meters
+            .into_iter()
+            .zip(posted)
+            .filter_map(|(meter, posted)| Some((meter, posted?)))
+            .collect();
+        let posted = |meter: Meter| posted.get(&meter).copied();
+        let mut spans = spending::open(&account, &pods, posted, now);
+        let mut query = TransferQuery {
+            account: account.clone(),
+            after: None,
+            limit: 1000,
+        };
+        loop {
+            let page = self.0.billing.statement(&query).await?;
+            let oldest = page.items.last().map(|transfer| transfer.at);
+            let of_page = page.items.iter();
+            spans.extend(of_page.filter_map(|transfer| spending::posted(&account, transfer)));
+            query.after = page.next;
+            if query.after.is_none() || oldest.is_some_and(|at| at + LATE < from) {
+                break;
+            }
+        }
+        spans.retain_mut(|span| match span.within(from, to) {
+            Some(part) => {
+                *span = part;
+                true
+            }
+            None => false,
+        });
+        spans.sort_by_key(|span| (span.used.from, span.meter));
+        Ok(spans)
+    }
+
+    /// Books money onto a user's account, once per `id`; for administrators.
+    ///
+    /// # Errors
+    /// `Forbidden`; `Invalid` for less than a micro-unit or more than a million; `NotFound`; `InvalidTransition` for an
+    /// administrator, whose account never runs out; `IdempotencyConflict` if something else was booked under this id.
+    pub async fn credit(
+        &self,
+        who: &Identity,
+        id: &str,
+        user: UserId,
+        amount: Money,
+        memo: &str,
+    ) -> Result<Balance> {
+        self.0
+            .auth
+            .authorize(who, Action::Administer, Owner::Platform)
+            .await?;
+        if id.is_empty() || id.len() > 200 {
+            return Err(Error::invalid("/id", "\"id\" has 1 to 200 bytes."));
+        }
+        if memo.len() > 500 {
+            return Err(Error::invalid("/memo", "\"memo\" has at most 500 bytes."));
+        }
+        if amount <= Money::ZERO || amount > Money::from_micros(1_000_000_000_000) {
+            return Err(Error::invalid(
+                "/amount",
+                "\"amount\" is more than 0 and at most 1000000.",
+            ));
+        }
+        let target = self.user(user).await?;
+        if target.role == Role::Admin {
+            return Err(Error::new(
+                ErrorKind::InvalidTransition,
+                "An administrator's account never runs out.",
+            ));
+        }
+        let account = AccountId::of(user);
+        let now = self.0.clock.now();
+        let credit = Credit {
+            id: format!("credit/{id}"),
+            account: account.clone(),
+            from: AccountId::from("funding"),
+            amount,
+            memo: memo.to_owned(),
+            actor: Some(who.user.id),
+            at: now,
+        };
+        self.0
+            .billing
+            .credit(&credit)
+            .await
+            .map_err(|e| match e.kind() {
+                ErrorKind::Conflict => Error::new(
+                    ErrorKind::IdempotencyConflict,
+                    "Something else was booked under this id.",
+                ),
+                _ => e,
+            })?;
+        let balance = self.0.billing.balance(&account, now).await?;
+        let event = NewEvent {
+            kind: EventKind::BalanceUpdate,
+            at: now,
+            pod: None,
+            owner: Some(user),
+            body: serde_json::json!({ "newBalance": balance.available, "updatedBy": who.user.email }),
+        };
+        let changes = Changes {
+            events: vec![event],
+            ..Changes::default()
+        };
+        self.0.commit(changes).await?;
+        Ok(balance)
+    }
+
+    /// The price lists that were ever in force, the newest first.
+    ///
+    /// # Errors
+    /// `Invalid` for an `after` that no page ended at.
+    pub async fn price_history(&self, after: Option<String>, limit: u32) -> Result<Page<Document>> {
+        let query = DocQuery {
+            kind: HISTORY.to_owned(),
+            newest_first: true,
+            after,
+            limit: limit.clamp(1, 1000),
+            now: self.0.clock.now(),
+            ..DocQuery::default()
+        };
+        self.0.store.documents(&query).await
+    }
+
+    async fn may_read_money(&self, who: &Identity, user: UserId) -> Result<()> {
+        self.0
+            .auth
+            .authorize(who, Action::Read, Owner::User(user))
+            .await
+    }
+}
