@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::query_parameters::KillContainerOptions;
@@ -9,8 +10,8 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use neuropod_core::conformance::orchestrator::{self as conformance, Image};
 use neuropod_core::id::RunId;
-use neuropod_core::orchestrator::{Ensured, Fence, LogLine, LogQuery, State, Workload};
-use neuropod_core::{ErrorKind, Orchestrator, Result};
+use neuropod_core::orchestrator::{Ensured, Fence, Instance, LogLine, LogQuery, State, Workload};
+use neuropod_core::{ErrorKind, Orchestrator, Result, Time};
 use neuropod_docker::{Config, DockerOrchestrator};
 
 use support::proxy::Proxy;
@@ -23,12 +24,13 @@ const FOR_EVER: Duration = Duration::from_secs(30);
 struct Listening {
     installation: String,
     docker: DockerOrchestrator,
-    proxy: Proxy,
+    proxy: Arc<Proxy>,
 }
 
 impl Listening {
     async fn new() -> Self {
-        let (installation, proxy) = (unique("silence"), Proxy::to(&engine().expect(NO_ENGINE)));
+        let installation = unique("silence");
+        let proxy = Arc::new(Proxy::to(&engine().expect(NO_ENGINE)));
         let docker = DockerOrchestrator::connect(Config {
             host: Some(proxy.host()),
             deadline: Duration::from_secs(2),
@@ -56,6 +58,21 @@ impl Listening {
             ..LogQuery::default()
         };
         self.docker.logs(run, &query).await.expect("its log")
+    }
+
+    /// The run's container, which is the only one, and when it started.
+    async fn one_runs(&self, run: RunId) -> Time {
+        let seen = self.docker.observe(run.pod).await.expect("it answers");
+        match &seen.instances[..] {
+            [
+                Instance {
+                    run: this,
+                    state: State::Running { started_at, .. },
+                    ..
+                },
+            ] if *this == run => *started_at,
+            _ => panic!("one container, which runs: {seen:?}"),
+        }
     }
 
     /// Past the proxy.
@@ -234,14 +251,30 @@ async fn a_launch_whose_answers_are_lost_is_one_container() {
     listening.proxy.halve_answers(false);
     let ensured = listening.docker.ensure(&pod, &Fence::open()).await;
     assert_eq!(ensured.expect("it runs"), Ensured::Present);
-    let seen = listening
-        .docker
-        .observe(pod.run.pod)
-        .await
-        .expect("it answers");
-    let [instance] = &seen.instances[..] else {
-        panic!("one container: {seen:?}");
-    };
-    assert!(matches!(instance.state, State::Running { .. }), "{seen:?}");
+    listening.one_runs(pod.run).await;
+    listening.purge(pod.run).await;
+}
+
+/// The engine has started it, but the start's answer is lost, and those to whatever is asked next.
+#[tokio::test]
+async fn a_start_whose_answer_is_lost_is_no_second_start() {
+    if !engine_is_there() {
+        return;
+    }
+    let listening = Listening::new().await;
+    let pod = workload("exec sleep 1000000");
+    let proxy = listening.proxy.clone();
+    let last_question = Fence::new(move || {
+        proxy.halve_answers(true);
+        Box::pin(async { Ok(true) })
+    });
+    let ensured = listening.docker.ensure(&pod, &last_question).await;
+    let error = ensured.expect_err("nothing is known");
+    assert_eq!(*error.kind(), ErrorKind::Unreachable);
+    listening.proxy.halve_answers(false);
+    let started = listening.one_runs(pod.run).await;
+    let ensured = listening.docker.ensure(&pod, &Fence::open()).await;
+    assert_eq!(ensured.expect("it runs"), Ensured::Present);
+    assert_eq!(listening.one_runs(pod.run).await, started);
     listening.purge(pod.run).await;
 }
