@@ -1,5 +1,5 @@
-//! What is asked while a slow pull goes on: none of its pod's containers ever runs afterwards, and what the pod had is
-//! free within a second of the answer.
+//! What is asked while a slow pull goes on: none of its pod's containers ever runs afterwards, and the GPU that the pod
+//! had is free within a second of the answer.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,11 +8,13 @@ use bollard::Docker;
 use bollard::query_parameters::RemoveImageOptions;
 use neuropod::Store;
 use neuropod::id::PodId;
+use neuropod::pod::{Phase, Pod};
 use neuropod::sql::SqlStore;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::engine::{Engine, There};
 use crate::given::given;
+use crate::gpus;
 use crate::http::Request;
 use crate::program::Program;
 use crate::registry::Registry;
@@ -25,7 +27,7 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 const PULLED: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A pod whose image is being pulled.
+/// A pod whose image is being pulled, and which has the only GPU.
 struct Pulling {
     folder: PathBuf,
     settings: Vec<(&'static str, String)>,
@@ -46,18 +48,13 @@ impl Pulling {
         let store = SqlStore::open(&database).await.unwrap();
         let engine = Engine::watch(host, &store.installation().await.unwrap()).await;
         let registry = Registry::start(&docker).await;
-        let settings = settings(host, &database, ports);
+        let mut settings = settings(host, &database, ports);
+        settings.extend(gpus::listed(1));
         let program = Program::start(&folder, &settings).await;
         let token = sign_in(program.address, "ana@example.com").await;
         let mut body = a_pod(name);
         body["dockerImage"] = json!(registry.image("pulled"));
-        let launch = Request::new(program.address, "POST", "/api/pods").bearer(&token);
-        let launched = launch.json(&body).send().await;
-        assert_eq!(launched.status, 201, "{launched:?}");
-        let id = launched.json()["data"]["podId"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let pod = launch(&program, &token, body).await;
         let pulling = Self {
             folder,
             settings,
@@ -67,25 +64,34 @@ impl Pulling {
             engine,
             docker,
             registry,
-            pod: id.parse().unwrap(),
+            pod,
         };
-        let some = |row: &neuropod::pod::Pod| row.run.as_ref().is_some_and(|run| run.pulled > 0);
-        pulling.until(WITHIN, some).await;
+        let some = |row: &Pod| row.run.as_ref().is_some_and(|run| run.pulled > 0);
+        pulling.until(pod, WITHIN, some).await;
+        assert_eq!(pulling.row(pod).await.devices.len(), 1);
         pulling
     }
 
     /// Asks the server, or another one.
     async fn ask(&self, of: &Program, method: &str, what: &str) {
-        let path = format!("/api/pods/{}{what}", self.pod);
+        self.ask_about(self.pod, of, method, what).await;
+    }
+
+    async fn ask_about(&self, pod: PodId, of: &Program, method: &str, what: &str) {
+        let path = format!("/api/pods/{pod}{what}");
         let request = Request::new(of.address, method, &path).bearer(&self.token);
         let answer = request.send().await;
         assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
     }
 
-    async fn until(&self, limit: Duration, holds: impl Fn(&neuropod::pod::Pod) -> bool) {
+    async fn row(&self, pod: PodId) -> Pod {
+        self.store.pod(pod).await.unwrap().unwrap()
+    }
+
+    async fn until(&self, pod: PodId, limit: Duration, holds: impl Fn(&Pod) -> bool) {
         let since = Instant::now();
         loop {
-            let row = self.store.pod(self.pod).await.unwrap().unwrap();
+            let row = self.row(pod).await;
             if holds(&row) {
                 println!("{:?} after {:?}", row.phase(), since.elapsed());
                 return;
@@ -98,8 +104,8 @@ impl Pulling {
 
     /// Nothing of it holds anything.
     async fn until_free(&self, limit: Duration) {
-        let free = |row: &neuropod::pod::Pod| row.run.is_none() && row.devices.is_empty();
-        self.until(limit, free).await;
+        let free = |row: &Pod| row.run.is_none() && row.devices.is_empty();
+        self.until(self.pod, limit, free).await;
     }
 
     async fn kill_and_start(mut self) -> Self {
@@ -123,6 +129,16 @@ impl Pulling {
     }
 }
 
+/// Of one that wants a GPU.
+async fn launch(at: &Program, token: &str, mut body: Value) -> PodId {
+    body["gpu"] = json!(gpus::GPU);
+    let launch = Request::new(at.address, "POST", "/api/pods").bearer(token);
+    let launched = launch.json(&body).send().await;
+    assert_eq!(launched.status, 201, "{launched:?}");
+    let launched = launched.json();
+    launched["data"]["podId"].as_str().unwrap().parse().unwrap()
+}
+
 #[tokio::test]
 async fn a_stop_amid_a_pull() {
     let Some(docker) = given("NEUROPOD_TEST_DOCKER") else {
@@ -136,6 +152,31 @@ async fn a_stop_amid_a_pull() {
 }
 
 #[tokio::test]
+async fn a_stop_amid_a_pull_gives_the_gpu_to_the_next_in_the_queue() {
+    let (Some(docker), Some(_)) = (
+        given("NEUROPOD_TEST_DOCKER"),
+        given("NEUROPOD_TEST_GPU_RECORDS"),
+    ) else {
+        return;
+    };
+    let _alone = alone().await;
+    let pulling = Pulling::begin("pull-next", &docker, "27500-27599").await;
+    let next = launch(&pulling.program, &pulling.token, a_pod("next")).await;
+    let waits = |row: &Pod| row.phase() == Phase::Queued;
+    pulling.until(next, WITHIN, waits).await;
+    pulling.ask(&pulling.program, "POST", "/stop").await;
+    let has_it = |row: &Pod| row.devices.len() == 1 && row.run.is_some();
+    pulling.until(next, FREE_WITHIN, has_it).await;
+    let runs = |row: &Pod| row.phase() == Phase::Running;
+    pulling.until(next, WITHIN, runs).await;
+    let delete = pulling.ask_about(next, &pulling.program, "DELETE", "");
+    delete.await;
+    let is_gone = |row: &Pod| row.is_tombstone();
+    pulling.until(next, WITHIN, is_gone).await;
+    pulling.end().await;
+}
+
+#[tokio::test]
 async fn a_delete_amid_a_pull() {
     let Some(docker) = given("NEUROPOD_TEST_DOCKER") else {
         return;
@@ -144,7 +185,8 @@ async fn a_delete_amid_a_pull() {
     let pulling = Pulling::begin("pull-delete", &docker, "27100-27199").await;
     pulling.ask(&pulling.program, "DELETE", "").await;
     pulling.until_free(FREE_WITHIN).await;
-    pulling.until(WITHIN, |row| row.is_tombstone()).await;
+    let is_gone = |row: &Pod| row.is_tombstone();
+    pulling.until(pulling.pod, WITHIN, is_gone).await;
     pulling.end().await;
 }
 
