@@ -4,6 +4,7 @@
 //! `cargo xtask test` does all that.
 
 mod amid_pull;
+mod by_hand;
 mod client;
 mod engine;
 mod engine_kills;
