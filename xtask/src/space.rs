@@ -100,21 +100,20 @@ impl Space {
 
     /// A command in this network, as the given user and group.
     pub(crate) fn command(&self, program: &OsStr, (user, group): (u32, u32)) -> Result<Command> {
-        let (user, group) = (user.to_string(), group.to_string());
         let mut command = match &self.engine {
             Some(engine) => {
                 let mut command = shell::root("nsenter")?;
                 command.args(["--net", "--target", &engine.pid.to_string()]);
-                command.args(["--setuid", &user, "--setgid", &group, "--"]);
+                // The packet filter is this network's own, and pods are kept apart by it.
+                command.args(["--", "setpriv", "--inh-caps", "+net_admin"]);
+                command.args(["--ambient-caps", "+net_admin"]);
                 command
             }
-            None if shell::is_root() => {
-                let mut command = Command::new("setpriv");
-                command.args(["--reuid", &user, "--regid", &group, "--clear-groups", "--"]);
-                command
-            }
+            None if shell::is_root() => Command::new("setpriv"),
             None => return Ok(Command::new(program)),
         };
+        command.args(["--reuid", &user.to_string(), "--regid", &group.to_string()]);
+        command.args(["--clear-groups", "--"]);
         // sudo sets these anew whatever it is told to keep.
         command.arg("env");
         for name in ["PATH", "HOME"] {
