@@ -147,6 +147,16 @@ impl Platform {
     }
 }
 
+/// The price list in force, and its version, if a store has one.
+pub(crate) async fn prices_in(store: &dyn Store, now: Time) -> Result<Option<(u64, PriceList)>> {
+    let Some(document) = store.document(PRICES, CURRENT, now).await? else {
+        return Ok(None);
+    };
+    let list = serde_json::from_value(document.body)
+        .map_err(|e| Error::internal("The price list in the store can't be read.").caused_by(e))?;
+    Ok(Some((document.version, list)))
+}
+
 impl Core {
     /// Commits `changes` as of now.
     pub(crate) async fn commit(&self, changes: Changes) -> Result<()> {
@@ -188,15 +198,8 @@ impl Core {
 
     /// The price list in force, and its version.
     pub(crate) async fn prices(&self) -> Result<(u64, PriceList)> {
-        let document = self
-            .store
-            .document(PRICES, CURRENT, self.clock.now())
-            .await?;
-        let document = document.ok_or_else(|| Error::internal("The store has no price list."))?;
-        let list = serde_json::from_value(document.body).map_err(|e| {
-            Error::internal("The price list in the store can't be read.").caused_by(e)
-        })?;
-        Ok((document.version, list))
+        let prices = prices_in(&*self.store, self.clock.now()).await?;
+        prices.ok_or_else(|| Error::internal("The store has no price list."))
     }
 
     /// What the backend has, as of at most ten seconds ago.

@@ -3,26 +3,38 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use neuropod::Offer;
 use neuropod::id::GpuId;
 use neuropod::launch::{Assignee, Deployment, Launch};
 use neuropod::pod::Env;
+use neuropod::receipt::Done;
 use serde_json::json;
 
 use crate::App;
 use crate::answer;
 use crate::body::Fields;
-use crate::caller::Writer;
-use crate::problem::Result;
+use crate::caller::{Caller, Writer};
+use crate::idempotency::{self, IdempotencyKey};
+use crate::problem::{Problem, Result};
 use crate::view;
 
 /// `POST /api/pods`
 pub(crate) async fn launch(
     State(app): State<App>,
     Writer(who): Writer,
+    key: IdempotencyKey,
     fields: Fields,
 ) -> Result<Response> {
+    let receipt = key.receipt(&who, "POST /api/pods", &fields)?;
     let launch = read(fields, &app)?;
-    let pod = app.platform.launch(&who, &launch).await?;
+    let done = match &receipt {
+        Some(receipt) => app.platform.launch_once(&who, &launch, receipt).await?,
+        None => Done {
+            pod: app.platform.launch(&who, &launch).await?,
+            replayed: false,
+        },
+    };
+    let pod = &done.pod;
     let data = json!({
         "podId": pod.id,
         "podName": pod.spec.name,
@@ -30,7 +42,37 @@ pub(crate) async fn launch(
         "phase": pod.phase(),
         "message": "The pod is being created.",
     });
-    Ok((StatusCode::CREATED, answer::data(data)).into_response())
+    let answer = (StatusCode::CREATED, answer::data(data)).into_response();
+    Ok(idempotency::marked(answer, done.replayed))
+}
+
+/// `POST /api/pods/quote`: what the same body would cost, and whether it could be had now.
+pub(crate) async fn quote(
+    State(app): State<App>,
+    Caller(who): Caller,
+    fields: Fields,
+) -> Result<Response> {
+    let launch = read(fields, &app)?;
+    let Offer {
+        quote,
+        balance,
+        lasts,
+        refusal,
+    } = app.platform.offer(&who, &launch).await?;
+    let refusal = refusal.map(Problem::from);
+    let why =
+        refusal.map(|problem| json!({ "code": problem.code(), "message": problem.message() }));
+    Ok(answer::data(json!({
+        "perHour": quote.per_hour(),
+        "perHourStopped": quote.terms.volume_rate,
+        "parts": quote.parts,
+        "hold": quote.hold,
+        "priceVersion": quote.terms.price_version,
+        "available": crate::billing::available(&balance),
+        "lastsSeconds": lasts.map(|lasts| lasts.as_secs()),
+        "fits": why.is_none(),
+        "why": why,
+    })))
 }
 
 fn read(mut fields: Fields, app: &App) -> Result<Launch> {

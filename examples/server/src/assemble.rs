@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use neuropod::auth::Sessions;
+use neuropod::billing::{Prepaid, Unmetered};
 use neuropod::docker::{self, DockerOrchestrator};
 use neuropod::memory::{MemoryOrchestrator, MemoryStore};
 use neuropod::sql::SqlStore;
 use neuropod::time::SystemClock;
-use neuropod::{Clock, Error, ErrorKind, Orchestrator, Platform, Result, Settings, Store};
+use neuropod::{Billing, Clock, Error, ErrorKind, Orchestrator, Platform, Result, Settings, Store};
 
-use crate::config::{Backend, Config};
+use crate::config::{Backend, Bills, Config};
 
 /// Puts the platform together.
 ///
@@ -25,13 +26,20 @@ pub(crate) async fn platform(config: &Config) -> Result<Platform> {
         keys,
         config.session_rules(),
     );
+    let billing: Arc<dyn Billing> = match config.billing {
+        Bills::Prepaid => Arc::new(Prepaid::new(Arc::clone(&store)).hold_for(config.hold)),
+        Bills::Unmetered => Arc::new(Unmetered),
+    };
     let platform = Platform::builder()
         .orchestrator(orchestrator(config, &*store).await?)
+        .billing(billing)
         .store(store)
         .auth(sessions)
         .clock(clock)
         .settings(Settings {
             port_range: config.port_range,
+            low_balance: config.low_balance,
+            volume_grace: config.volume_grace,
             ..Settings::default()
         })
         .build()

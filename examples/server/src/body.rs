@@ -6,6 +6,7 @@ use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
+use neuropod::money::Money;
 use neuropod::{Error, FieldError};
 use serde_json::{Map, Value};
 
@@ -22,6 +23,8 @@ const TIME_TO_SEND: Duration = Duration::from_secs(10);
 pub(crate) struct Fields {
     left: Map<String, Value>,
     wrong: Vec<FieldError>,
+    /// All of it, in one order of fields whatever the sender's was.
+    whole: String,
 }
 
 impl<S: Sync> FromRequest<S> for Fields {
@@ -103,8 +106,24 @@ impl Fields {
             }
         };
         Ok(Self {
+            whole: Value::Object(left.clone()).to_string(),
             left,
             wrong: Vec::new(),
+        })
+    }
+
+    /// What another request must say to be the same.
+    pub(crate) fn whole_body(&self) -> &str {
+        &self.whole
+    }
+
+    /// An amount: a decimal as text, which is exact, or a number.
+    pub(crate) fn money(&mut self, field: &str) -> Option<Money> {
+        let must_be = "an amount with at most six decimals, such as \"2.50\"";
+        self.take(field, must_be, |value| match value {
+            Value::String(text) => text.parse().ok(),
+            Value::Number(number) => Money::from_f64(number.as_f64()?).ok(),
+            _ => None,
         })
     }
 

@@ -112,6 +112,22 @@ pub struct Config {
     #[arg(long, env = "POD_CPU_LIMIT", default_value = "2", value_parser = cpu_milli)]
     pub pod_cpu_limit: u32,
 
+    /// Who pays for pods
+    #[arg(long, env = "NEUROPOD_BILLING", value_enum, default_value_t = Bills::Prepaid)]
+    pub billing: Bills,
+
+    /// A launch or start needs the price of so much time available
+    #[arg(long, env = "NEUROPOD_HOLD", default_value = "1h", value_parser = duration)]
+    pub hold: Duration,
+
+    /// Owners are told when less than this is left
+    #[arg(long, env = "NEUROPOD_LOW_BALANCE", default_value = "5", value_parser = price)]
+    pub low_balance: Money,
+
+    /// How long volumes are kept after the balance of who pays for them has run out
+    #[arg(long, env = "NEUROPOD_VOLUME_GRACE", default_value = "7d", value_parser = duration)]
+    pub volume_grace: Duration,
+
     /// How the log is written
     #[arg(long, env = "NEUROPOD_LOG", value_enum, default_value_t = LogFormat::Text)]
     pub log: LogFormat,
@@ -128,6 +144,15 @@ pub enum Backend {
     Kubernetes,
     /// Nothing: containers are simulated.
     Memory,
+}
+
+/// Who pays for pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Bills {
+    /// Users do, from what they have paid before.
+    Prepaid,
+    /// Nobody does.
+    Unmetered,
 }
 
 /// How the log is written.

@@ -6,12 +6,15 @@ mod account;
 mod answer;
 mod ask;
 mod assemble;
+mod billing;
 mod body;
 mod caller;
 mod catalogue;
 mod config;
 mod edge;
+mod export;
 mod health;
+mod idempotency;
 mod logs;
 mod page;
 mod pods;
@@ -34,7 +37,7 @@ use neuropod::Platform;
 use neuropod::pod::Resources;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use config::{Backend, Config, LogFormat};
+pub use config::{Backend, Bills, Config, LogFormat};
 pub use serve::serve;
 
 use edge::Edge;
@@ -89,6 +92,13 @@ pub fn router(platform: Platform, config: &Config) -> Router {
         .route("/api/pods/{pod}/stop", post(pods::stop))
         .route("/api/pods/{pod}/connections", get(pods::connections))
         .route("/api/pods/{pod}/logs", get(logs::logs))
+        .route("/api/pods/quote", post(ask::quote))
+        .route("/api/billing/balance", get(billing::balance))
+        .route("/api/billing/statement", get(billing::statement))
+        .route("/api/billing/usage", get(billing::usage))
+        .route("/api/billing/export", get(export::export))
+        .route("/api/billing/credit", post(billing::credit))
+        .route("/api/pricing/history", get(billing::price_history))
         .route("/api/pricing", get(catalogue::pricing))
         .route("/api/pricing/public", get(catalogue::public_pricing))
         .route("/api/templates", get(catalogue::templates))

@@ -15,6 +15,7 @@ use crate::App;
 use crate::answer;
 use crate::body::Fields;
 use crate::caller::{Admin, Caller, Id, Writer};
+use crate::idempotency::{self, IdempotencyKey};
 use crate::page::List;
 use crate::problem::Result;
 use crate::view::{self, Beside, Connections, Details, PodRow};
@@ -154,10 +155,18 @@ pub(crate) async fn start(
     State(app): State<App>,
     Writer(who): Writer,
     Id(id): Id<PodId>,
+    key: IdempotencyKey,
     mut fields: Fields,
 ) -> Result<Response> {
+    let receipt = key.receipt(&who, format_args!("POST /api/pods/{id}/start"), &fields)?;
     let accept_loss = fields.flag("acceptLoss").unwrap_or_default();
     fields.done()?;
+    let said = "The pod is being started.";
+    if let Some(receipt) = &receipt {
+        let done = app.platform.start_once(&who, id, accept_loss, receipt);
+        let done = done.await?;
+        return Ok(idempotency::marked(changed(&done.pod, said), done.replayed));
+    }
     refuse_if(
         &app,
         &who,
@@ -171,7 +180,7 @@ pub(crate) async fn start(
     } else {
         app.platform.start(&who, id).await?
     };
-    Ok(changed(&pod, "The pod is being started."))
+    Ok(changed(&pod, said))
 }
 
 /// `POST /api/pods/:podId/stop`

@@ -11,8 +11,12 @@ use super::token::{Claims, SigningKeys};
 use super::{Auth, Credential, Identity, SignedIn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, Entropy, UserId};
+use crate::money::Money;
+use crate::platform::prices_in;
 use crate::pod::Secret;
-use crate::store::{AccountChange, Changes, DocChange, Document, Store, StoreExt};
+use crate::store::{
+    AccountChange, Changes, DocChange, Document, Store, StoreExt, Transfer, TransferQuery,
+};
 use crate::time::{Clock, Time};
 use crate::user::{Role, Standing, User};
 
@@ -193,13 +197,44 @@ impl Sessions {
                 role,
                 ..user.clone()
             });
+            let account = AccountId::of(user.id);
             let unlimited = role == Role::Admin;
+            if !unlimited {
+                changes.transfers.extend(self.gift(&account, now).await?);
+            }
             changes.accounts.push(AccountChange {
-                id: AccountId::of(user.id),
+                id: account,
                 unlimited,
             });
         }
         Ok((User { role, ..user }, changes))
+    }
+
+    /// What the price list gives to whoever has never had anything.
+    async fn gift(&self, account: &AccountId, now: Time) -> Result<Option<Transfer>> {
+        let Some((_, prices)) = prices_in(&*self.store, now).await? else {
+            return Ok(None);
+        };
+        let amount = prices.free_tier.initial_balance;
+        if !prices.free_tier.enabled || amount <= Money::ZERO {
+            return Ok(None);
+        }
+        let any = TransferQuery {
+            account: account.clone(),
+            after: None,
+            limit: 1,
+        };
+        let has_had = !self.store.transfers(&any).await?.items.is_empty();
+        Ok((!has_had).then(|| Transfer {
+            id: format!("gift/{account}"),
+            debit: AccountId::from("grants"),
+            credit: account.clone(),
+            amount,
+            memo: "Welcome".to_owned(),
+            actor: None,
+            at: now,
+            charge: None,
+        }))
     }
 
     fn newcomer(&self, person: &Person, role: Role, now: Time) -> User {

@@ -76,10 +76,7 @@ impl Platform {
         let balance = self.0.billing.balance(account, now).await?;
         let burn = balance.burn_per_hour + checked.quote.per_hour();
         let lasts = time_for(balance.left(), burn).filter(|_| !balance.unlimited);
-        let refusal = match self.refusal(&checked, &balance).await {
-            Ok(()) => None,
-            Err(error) => Some(error),
-        };
+        let refusal = self.refusal(&checked, &balance).await.err();
         Ok(Offer {
             quote: checked.quote,
             balance,

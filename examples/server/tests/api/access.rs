@@ -52,6 +52,13 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
         [401, 401, 404, 404, 404],
     ),
     ("GET", "/api/pods/x", [401, 401, 400, 400, 400]),
+    ("POST", "/api/pods/quote", [401, 401, 400, 400, 400]),
+    ("GET", "/api/billing/balance", [401, 401, 200, 200, 200]),
+    ("GET", "/api/billing/statement", [401, 401, 200, 200, 200]),
+    ("GET", "/api/billing/usage", [401, 401, 200, 200, 200]),
+    ("GET", "/api/billing/export", [401, 401, 200, 200, 200]),
+    ("POST", "/api/billing/credit", [401, 401, 403, 403, 400]),
+    ("GET", "/api/pricing/history", [401, 401, 200, 200, 200]),
     ("POST", "/api/auth/logout", [401, 401, 200, 200, 200]),
 ];
 

@@ -11,6 +11,7 @@ async fn start(folder: &Path) -> Program {
     let settings = [
         ("NEUROPOD_ORCHESTRATOR", "memory"),
         ("DATABASE_URL", "sqlite://kept.db"),
+        ("NEUROPOD_BILLING", "unmetered"),
         ("JWT_SECRET", SECRET),
     ];
     Program::start(folder, &settings).await

@@ -64,6 +64,7 @@ fn settings(docker: &str, database: &str, ports: &str) -> Vec<(&'static str, Str
         ("NEUROPOD_ORCHESTRATOR", "docker"),
         ("DOCKER_HOST", docker),
         ("DATABASE_URL", database),
+        ("NEUROPOD_BILLING", "unmetered"),
         ("JWT_SECRET", SECRET),
         ("NEUROPOD_PORT_RANGE", ports),
         ("POD_MEMORY_LIMIT", "64Mi"),

@@ -14,10 +14,11 @@ use std::time::Duration;
 use clap::Parser;
 use futures::{FutureExt, StreamExt};
 use neuropod::auth::Sessions;
+use neuropod::billing::{Prepaid, Unmetered};
 use neuropod::memory::{Behaviour, MemoryOrchestrator, MemoryStore};
 use neuropod::time::SystemClock;
-use neuropod::{Auth, Clock, Platform, Store};
-use neuropod_server::{Config, router};
+use neuropod::{Auth, Billing, Clock, Platform, Store};
+use neuropod_server::{Bills, Config, router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -70,8 +71,13 @@ impl Server {
                 },
             )
             .build();
+        let billing: Arc<dyn Billing> = match config.billing {
+            Bills::Prepaid => Arc::new(Prepaid::new(Arc::clone(&store))),
+            Bills::Unmetered => Arc::new(Unmetered),
+        };
         let platform = Platform::builder()
             .orchestrator(engine.clone())
+            .billing(billing)
             .store(store)
             .auth(Arc::clone(&sessions))
             .clock(clock)
