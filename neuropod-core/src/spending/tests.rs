@@ -73,7 +73,13 @@ fn what_took_no_time_is_counted_once() {
     assert_eq!(sum(Time::EPOCH, noon), []);
     assert_eq!(sum(noon, EVER)[0].amount, Money::from_micros(10));
     assert_eq!(
-        sums(&[at_once.clone()], Group::Day, Time::EPOCH, EVER).len(),
+        sums(
+            std::slice::from_ref(&at_once),
+            Group::Day,
+            Time::EPOCH,
+            EVER
+        )
+        .len(),
         1
     );
 }
