@@ -522,7 +522,7 @@ pub(crate) fn refused_verb(error: Error) -> Error {
     match &**condition {
         Condition::Hold { amount, .. } => Error::new(
             ErrorKind::InsufficientBalance,
-            format!("The balance does not cover one hour of this pod, which is {amount}."),
+            format!("{amount} must be available to start this pod; the balance does not cover it."),
         ),
         Condition::Funded { .. } => {
             Error::new(ErrorKind::InsufficientBalance, "The balance is used up.")

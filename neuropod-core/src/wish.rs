@@ -19,13 +19,15 @@ pub fn cut(run: &mut Run, at: Time) {
     run.cutoff = Some(earlier);
 }
 
-/// Wishes a run, at these terms. Answers whether that changed anything.
-pub fn start(pod: &mut Pod, terms: Terms, hold: Option<Hold>) -> bool {
+/// Wishes a run, at these terms. Who pays for it pays for its volume too, from `now` on, if that was kept without charge.
+/// Answers whether that changed anything.
+pub fn start(pod: &mut Pod, terms: Terms, hold: Option<Hold>, now: Time) -> bool {
     let wants =
         pod.desired == Desired::Stopped || (pod.desired == Desired::Running && pod.has_ended());
     if wants {
         pod.desired = Desired::Running;
         pod.generation += 1;
+        fund_again(pod, &terms.payer, now);
         pod.terms = terms;
         pod.hold = hold.map(|h| Hold {
             generation: pod.generation,

@@ -61,16 +61,20 @@ async fn history(seed: u64, watch: Watch, store: impl FnOnce(u64) -> Arc<dyn Sto
         .await;
         act(&mut world, &mut wished).await;
     }
-    world.calm_down();
-    world.watch.note(|| "calm".to_owned());
-    // What runs dry from now on would not be at rest in time.
-    give(&world, 100_000_000).await;
+    calm(&mut world).await;
     quiet().await;
     oracle::at_rest(&world, &wished).await;
 
     delete_all(&world).await;
     quiet().await;
     oracle::at_the_end(&world).await;
+}
+
+/// From now on nothing goes wrong, and nobody runs out of money: what does would not be at rest in time.
+pub(crate) async fn calm(world: &mut World) {
+    world.calm_down();
+    world.watch.note(|| "calm".to_owned());
+    give(world, 100_000_000).await;
 }
 
 /// Waits as long as a history is watched after its last fault.

@@ -348,13 +348,13 @@ fn a_deadline_cuts_at_its_own_instant() {
 fn a_verb_that_changes_nothing_does_nothing() {
     let mut pod = running();
     let before = pod.clone();
-    assert!(!wish::start(&mut pod, before.terms.clone(), None));
+    assert!(!wish::start(&mut pod, before.terms.clone(), None, at(3)));
     assert_eq!(pod, before);
     let mut pod = stopped(pod, 1);
     let before = pod.clone();
     assert!(!wish::stop(&mut pod, Reason::Admin, at(0)));
     assert_eq!(pod, before);
-    assert!(wish::start(&mut pod, before.terms.clone(), None));
+    assert!(wish::start(&mut pod, before.terms.clone(), None, at(3)));
     assert_eq!((pod.desired, pod.generation), (Desired::Running, 3));
 }
 

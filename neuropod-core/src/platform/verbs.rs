@@ -12,7 +12,7 @@ use crate::receipt::{Done, Receipt};
 use crate::reconcile::refused_verb;
 use crate::store::{Changes, Condition, Wake, WorkKey};
 use crate::user::{Standing, User};
-use crate::wish;
+use crate::{accounts, wish};
 
 /// A verb that loses a race for the row so often in a row gives up.
 const TRIES: usize = 8;
@@ -109,7 +109,7 @@ impl Platform {
             let quote = quote(core, &owner, &pod.spec, prices, price_version).await?;
             let now = core.clock.now();
             let mut after = pod.clone();
-            if !wish::start(&mut after, quote.terms.clone(), hold(&quote, 0)) {
+            if !wish::start(&mut after, quote.terms.clone(), hold(&quote, 0), now) {
                 return Ok(pod);
             }
             after.accept_volume_loss = accept_loss;
@@ -129,6 +129,7 @@ impl Platform {
             conditions.extend(core.billing.admit(&admission).await?);
             let changes = Changes {
                 conditions,
+                wakes: vec![accounts::wake(&after.terms.payer, now)],
                 documents: receipt
                     .map(|receipt| receipt.of(&written(&after, now), now))
                     .transpose()?

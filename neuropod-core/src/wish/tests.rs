@@ -9,7 +9,7 @@ fn a_deleted_pod_is_never_wished_again() {
     assert!(delete(&mut pod, Reason::User, at(1), at(1)));
     pod.ended_generation = pod.generation;
     let before = pod.clone();
-    assert!(!start(&mut pod, before.terms.clone(), None));
+    assert!(!start(&mut pod, before.terms.clone(), None, at(3)));
     assert!(!stop(&mut pod, Reason::User, at(2)));
     assert!(!delete(&mut pod, Reason::Admin, at(2), at(2)));
     assert_eq!(pod, before);
@@ -29,7 +29,7 @@ fn a_pod_that_ended_by_itself_can_be_started() {
     let mut pod = running();
     pod.ended_generation = pod.generation;
     let terms = pod.terms.clone();
-    assert!(start(&mut pod, terms, None));
+    assert!(start(&mut pod, terms, None, at(3)));
     assert_eq!((pod.generation, pod.has_ended()), (2, false));
 }
 
@@ -127,4 +127,24 @@ fn a_volume_that_nobody_pays_for_goes_when_its_time_is_over() {
     assert_eq!(pod.reason, Some(Reason::LowBalance));
     assert_eq!(next_deadline(&pod), None);
     assert_eq!(pod.volume.unwrap().elapsed(at(600)), Duration::from_secs(8));
+}
+
+#[test]
+fn who_starts_a_pod_pays_for_its_volume_again() {
+    let mut pod = running();
+    run_dry(&mut pod, &payer(), at(10), at(500));
+    let mut by_another = pod.clone();
+    let terms = pod.terms.clone();
+    assert!(start(&mut pod, terms.clone(), None, at(300)));
+    let volume = pod.volume.unwrap();
+    assert_eq!(
+        (volume.kept_until, volume.counting_since),
+        (None, Some(at(300)))
+    );
+    let grants = Terms {
+        payer: AccountId::from("grants"),
+        ..terms
+    };
+    assert!(start(&mut by_another, grants, None, at(300)));
+    assert_eq!(next_deadline(&by_another), Some(at(500)));
 }
