@@ -20,8 +20,8 @@ use crate::orchestrator::{
 };
 use crate::pod::Pod;
 use crate::store::{
-    Account, Changes, Claim, DocQuery, Document, EventPage, EventQuery, Lease, Meter, Page,
-    PodQuery, Posted, Store, Transfer, TransferQuery, UserQuery, Work,
+    Account, Changes, Claim, DocQuery, Document, EventPage, EventQuery, Lease, LedgerQuery,
+    LedgerRow, Meter, Page, PodQuery, Posted, Store, Transfer, TransferQuery, UserQuery, Work,
 };
 use crate::user::User;
 
@@ -182,7 +182,7 @@ by_reference!(
     TransferQuery,
     Vec<Meter>
 );
-by_reference!(DocQuery, Claim, EventQuery);
+by_reference!(DocQuery, Claim, EventQuery, LedgerQuery);
 by_value!(RunId, PodId, Duration, crate::id::UserId);
 impl AsArgument for String {
     type Argument<'a> = &'a str;
@@ -257,6 +257,9 @@ impl<T: Store + Clone> Store for Faulty<T> {
     }
     async fn meters(&self, meters: &[Meter]) -> Result<Vec<Option<Posted>>> {
         faulty!(self.meters(meters))
+    }
+    async fn ledger(&self, query: &LedgerQuery) -> Result<Page<LedgerRow>> {
+        faulty!(self.ledger(query))
     }
     async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {
         faulty!(self.leases(prefix))

@@ -16,8 +16,9 @@ use crate::orchestrator::{
 };
 use crate::pod::Pod;
 use crate::store::{
-    Account, Changes, Claim, Condition, DocQuery, Document, EventPage, EventQuery, Lease, Meter,
-    Page, PodQuery, Posted, Store, Transfer, TransferQuery, UserQuery, Work,
+    Account, Changes, Claim, Condition, DocQuery, Document, EventPage, EventQuery, Lease,
+    LedgerQuery, LedgerRow, Meter, Page, PodQuery, Posted, Store, Transfer, TransferQuery,
+    UserQuery, Work,
 };
 use crate::time::Time;
 use crate::user::User;
@@ -66,6 +67,7 @@ forward!(Store {
     async fn account(id: &AccountId) -> Result<Option<Account>>;
     async fn transfers(query: &TransferQuery) -> Result<Page<Transfer>>;
     async fn meters(meters: &[Meter]) -> Result<Vec<Option<Posted>>>;
+    async fn ledger(query: &LedgerQuery) -> Result<Page<LedgerRow>>;
     async fn leases(prefix: &str) -> Result<Vec<Lease>>;
     async fn documents(query: &DocQuery) -> Result<Page<Document>>;
     async fn claim(claim: &Claim) -> Result<Vec<Work>>;

@@ -20,6 +20,10 @@ macro_rules! hex_id {
             pub const fn from_bytes(bytes: [u8; $bytes]) -> Self {
                 Self(bytes)
             }
+            /// Its bytes.
+            pub const fn as_bytes(&self) -> &[u8] {
+                &self.0
+            }
             /// A new random id.
             pub fn random(entropy: &Entropy) -> Self {
                 Self(entropy.bytes())
@@ -94,6 +98,21 @@ hex_id!(
     /// Proof of a lease on a piece of work.
     Token, 8, "work token"
 );
+hex_id!(
+    /// A SHA-256 in the chain of an account: 64 hexadecimal digits.
+    #[derive(Default)]
+    Hash, 32, "hash"
+);
+
+impl Hash {
+    /// The hash of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+        let mut hash = Self::default();
+        hash.0.copy_from_slice(digest.as_ref());
+        hash
+    }
+}
 
 /// One start of a pod: its number, never reused, and its random key. Displayed as `<pod>-<n>-<key>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -22,6 +22,7 @@ pub mod funds;
 pub mod id;
 pub mod ladder;
 pub mod launch;
+pub mod ledger;
 pub mod life;
 mod log;
 mod loops;

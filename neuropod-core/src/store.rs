@@ -3,10 +3,12 @@
 //! Whoever writes a store of his own finds what a commit does, as pure functions over rows, in [`Tables`]: load the
 //! rows that a write names, [`Tables::judge`] it, write down what that answers.
 
+mod chain;
 mod charge;
 mod judge;
 mod pages;
 mod places;
+mod proof;
 mod tables;
 
 use std::fmt;
@@ -25,8 +27,10 @@ use crate::pod::Pod;
 use crate::time::Time;
 use crate::user::User;
 
+pub use chain::{Booked, Link};
 pub use charge::{Charge, Used};
 pub use pages::prefix_end;
+pub use proof::{LedgerFilter, LedgerKey, LedgerQuery, LedgerRow};
 pub use tables::{Tables, Wish, Writes};
 
 /// Keeps everything. [`commit`](Store::commit) is the only way anything changes.
@@ -54,6 +58,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn transfers(&self, query: &TransferQuery) -> Result<Page<Transfer>>;
     /// The posted totals of meters, in the order asked; a meter nobody posted to is `None`.
     async fn meters(&self, meters: &[Meter]) -> Result<Vec<Option<Posted>>>;
+    /// Rows of the ledger for [`crate::ledger::verify`], a page at a time.
+    async fn ledger(&self, query: &LedgerQuery) -> Result<Page<LedgerRow>>;
     /// Leases whose resource starts with `prefix`, in order.
     async fn leases(&self, prefix: &str) -> Result<Vec<Lease>>;
     /// Documents, a page at a time. Expired ones are not there.
@@ -238,6 +244,21 @@ pub struct Account {
     pub unlimited: bool,
     /// Raised by every write that touches it.
     pub version: u64,
+    /// The end of its chain.
+    pub head: Link,
+}
+
+impl Account {
+    /// One that was never touched.
+    pub fn new(id: AccountId) -> Self {
+        Self {
+            id,
+            posted: Money::ZERO,
+            unlimited: false,
+            version: 0,
+            head: Link::default(),
+        }
+    }
 }
 
 /// Makes an account, or sets whether it is unlimited.

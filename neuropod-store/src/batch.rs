@@ -8,7 +8,7 @@ use neuropod_core::event::NewEvent;
 use neuropod_core::id::{AccountId, PodId, UserId};
 use neuropod_core::pod::Pod;
 use neuropod_core::store::{
-    Changes, Condition, LeaseChange, Meter, PodFilter, Tables, Transfer, WorkKey, Writes,
+    Booked, Changes, Condition, LeaseChange, Meter, PodFilter, Tables, WorkKey, Writes,
 };
 use neuropod_core::{Result, Time};
 use serde_json::json;
@@ -144,7 +144,7 @@ pub(crate) struct Batch {
     meters: Touched<Meter>,
     leases: Touched<String>,
     work: Touched<WorkKey>,
-    transfers: Vec<Transfer>,
+    transfers: Vec<Booked>,
     events: Vec<NewEvent>,
     /// The latest time that a commit has told.
     now: Time,

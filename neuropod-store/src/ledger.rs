@@ -6,7 +6,7 @@ use std::sync::Arc;
 use neuropod_core::id::AccountId;
 use neuropod_core::money::Money;
 use neuropod_core::store::{
-    Account, Charge, Meter, Page, Posted, Tables, Transfer, TransferQuery, Used,
+    Account, Booked, Charge, Link, Meter, Page, Posted, Tables, Transfer, TransferQuery, Used,
 };
 use neuropod_core::{Error, Result, Time};
 use serde_json::{Value, json};
@@ -16,16 +16,24 @@ use sqlx::{AnyPool, Row};
 use crate::batch::Touched;
 use crate::error::{ours, parse};
 use crate::events::Position;
+use crate::seal::SEAL;
 use crate::table::Column::{Int, Text};
 use crate::table::{Db, Table};
 
-const ACCOUNTS: Table = Table {
+pub(crate) const ACCOUNTS: Table = Table {
     name: "accounts",
     key: &[Text("id")],
-    rest: &[Int("posted"), Int("unlimited"), Int("version")],
+    rest: &[
+        Int("posted"),
+        Int("unlimited"),
+        Int("version"),
+        Int("transfers"),
+        Text("head"),
+        SEAL,
+    ],
 };
 
-const TRANSFERS: Table = Table {
+pub(crate) const TRANSFERS: Table = Table {
     name: "transfers",
     key: &[Text("id")],
     rest: &[
@@ -44,13 +52,18 @@ const TRANSFERS: Table = Table {
         Int("rate"),
         Int("used_from"),
         Int("used_to"),
+        Int("debit_seq"),
+        Text("debit_hash"),
+        Int("credit_seq"),
+        Text("credit_hash"),
+        SEAL,
     ],
 };
 
-const METERS: Table = Table {
+pub(crate) const METERS: Table = Table {
     name: "meters",
     key: &[Text("meter")],
-    rest: &[Int("total"), Int("closed"), Int("until")],
+    rest: &[Int("total"), Int("closed"), Int("until"), SEAL],
 };
 
 /// Loads these accounts, locked.
@@ -67,13 +80,25 @@ pub(crate) async fn load_accounts(
     Ok(())
 }
 
-fn read_account(row: &AnyRow) -> sqlx::Result<Account> {
+pub(crate) fn read_account(row: &AnyRow) -> sqlx::Result<Account> {
     Ok(Account {
         id: AccountId::new(row.try_get::<String, _>(0)?),
         posted: Money::from_micros(row.try_get(1)?),
         unlimited: row.try_get::<i64, _>(2)? != 0,
         version: row.try_get::<i64, _>(3)?.unsigned_abs(),
+        head: read_link(row, 4)?.unwrap_or_default(),
     })
+}
+
+/// The place in a chain that stands in two columns from `first` on.
+fn read_link(row: &AnyRow, first: usize) -> sqlx::Result<Option<Link>> {
+    let Some(seq) = row.try_get::<Option<i64>, _>(first)? else {
+        return Ok(None);
+    };
+    Ok(Some(Link {
+        seq: seq.unsigned_abs(),
+        hash: parse(row.try_get(first + 1)?)?,
+    }))
 }
 
 /// Writes these accounts as they are in `tables`.
@@ -84,12 +109,14 @@ pub(crate) async fn save_accounts(
 ) -> sqlx::Result<()> {
     let row = |id: &AccountId| {
         let account = &tables.accounts[id];
-        Some(json!({
+        Some(ACCOUNTS.sealed(json!({
             "id": id,
             "posted": account.posted.as_micros(),
             "unlimited": i64::from(account.unlimited),
             "version": account.version,
-        }))
+            "transfers": account.head.seq,
+            "head": account.head.hash,
+        })))
     };
     ACCOUNTS
         .save(db, touched, |id| json!({ "id": id }), row)
@@ -104,12 +131,19 @@ pub(crate) async fn load_transfers(
 ) -> sqlx::Result<()> {
     let keys = ids.into_iter().map(|id| json!({ "id": id }));
     for row in TRANSFERS.load(db, keys.collect()).await? {
-        let transfer = read_transfer(&row)?;
-        tables
-            .transfers
-            .insert(transfer.id.clone(), Arc::new(transfer));
+        let booked = read_booked(&row)?;
+        let id = booked.transfer.id.clone();
+        tables.transfers.insert(id, Arc::new(booked));
     }
     Ok(())
+}
+
+pub(crate) fn read_booked(row: &AnyRow) -> sqlx::Result<Booked> {
+    Ok(Booked {
+        transfer: read_transfer(row)?,
+        debit: read_link(row, 16)?,
+        credit: read_link(row, 18)?,
+    })
 }
 
 fn read_transfer(row: &AnyRow) -> sqlx::Result<Transfer> {
@@ -148,11 +182,12 @@ fn read_charge(row: &AnyRow) -> sqlx::Result<Option<Charge>> {
 pub(crate) async fn insert_transfers(
     db: &mut Db<'_>,
     first: Position,
-    transfers: &[Transfer],
+    transfers: &[Booked],
 ) -> sqlx::Result<()> {
-    let rows = (first.n..).zip(transfers).map(|(n, t)| {
+    let rows = (first.n..).zip(transfers).map(|(n, booked)| {
+        let t = &booked.transfer;
         let used = t.charge.as_ref().map(|c| &c.used);
-        json!({
+        TRANSFERS.sealed(json!({
             "id": t.id,
             "epoch": first.epoch,
             "xid": first.xid,
@@ -169,7 +204,11 @@ pub(crate) async fn insert_transfers(
             "rate": used.map(|u| u.rate.as_micros()),
             "used_from": used.map(|u| u.from.as_micros()),
             "used_to": used.map(|u| u.to.as_micros()),
-        })
+            "debit_seq": booked.debit.map(|link| link.seq),
+            "debit_hash": booked.debit.map(|link| link.hash),
+            "credit_seq": booked.credit.map(|link| link.seq),
+            "credit_hash": booked.credit.map(|link| link.hash),
+        }))
     });
     TRANSFERS.insert(db, rows.collect()).await
 }
@@ -197,7 +236,7 @@ fn meter_key(meter: &impl ToString) -> Value {
     json!({ "meter": meter.to_string() })
 }
 
-fn read_posted(row: &AnyRow) -> sqlx::Result<Posted> {
+pub(crate) fn read_posted(row: &AnyRow) -> sqlx::Result<Posted> {
     Ok(Posted {
         total: Money::from_micros(row.try_get(1)?),
         closed: row.try_get::<i64, _>(2)? != 0,
@@ -213,12 +252,12 @@ pub(crate) async fn save_meters(
 ) -> sqlx::Result<()> {
     let row = |meter: &Meter| {
         let posted = tables.meters[meter];
-        Some(json!({
+        Some(METERS.sealed(json!({
             "meter": meter.to_string(),
             "total": posted.total.as_micros(),
             "closed": i64::from(posted.closed),
             "until": posted.until.map(Time::as_micros),
-        }))
+        })))
     };
     METERS.save(db, touched, meter_key, row).await
 }
@@ -227,7 +266,8 @@ pub(crate) async fn save_meters(
 pub(crate) async fn account(pool: &AnyPool, id: &AccountId) -> Result<Option<Account>> {
     let read = async {
         if id.is_customer() {
-            let sql = "SELECT id, posted, unlimited, version FROM accounts WHERE id = $1";
+            let sql = "SELECT id, posted, unlimited, version, transfers, head FROM accounts \
+                       WHERE id = $1";
             let row = sqlx::query(sql)
                 .bind(id.as_str())
                 .fetch_optional(pool)
@@ -241,10 +281,9 @@ pub(crate) async fn account(pool: &AnyPool, id: &AccountId) -> Result<Option<Acc
         let posted = Money::from_micros(row.try_get(0)?);
         let there = row.try_get::<i64, _>(1)? > 0;
         Ok(there.then(|| Account {
-            id: id.clone(),
             posted,
             unlimited: true,
-            version: 0,
+            ..Account::new(id.clone())
         }))
     };
     read.await.map_err(|e| ours(e, "read an account"))
@@ -283,14 +322,7 @@ pub(crate) async fn transfers(pool: &AnyPool, query: &TransferQuery) -> Result<P
     let rows: sqlx::Result<Vec<(Position, Transfer)>> = read.await;
     let rows = rows.map_err(|e| ours(e, "list transfers"))?;
     let page = Page::of(rows, limit, |(position, _)| position.to_string());
-    Ok(Page {
-        items: page
-            .items
-            .into_iter()
-            .map(|(_, transfer)| transfer)
-            .collect(),
-        next: page.next,
-    })
+    Ok(page.map(|(_, transfer)| transfer))
 }
 
 /// What is posted of meters, in the order asked.

@@ -10,6 +10,8 @@ mod ledger;
 mod notify;
 mod open;
 mod pods;
+mod proof;
+mod seal;
 mod table;
 mod users;
 mod work;
@@ -23,8 +25,8 @@ use neuropod_core::Result;
 use neuropod_core::id::{AccountId, PodId, UserId};
 use neuropod_core::pod::Pod;
 use neuropod_core::store::{
-    Account, Changes, Claim, DocQuery, Document, EventPage, EventQuery, Lease, Meter, Page,
-    PodQuery, Posted, Store, Transfer, TransferQuery, UserQuery, Work,
+    Account, Changes, Claim, DocQuery, Document, EventPage, EventQuery, Lease, LedgerQuery,
+    LedgerRow, Meter, Page, PodQuery, Posted, Store, Transfer, TransferQuery, UserQuery, Work,
 };
 use neuropod_core::user::User;
 use sqlx::AnyPool;
@@ -116,6 +118,10 @@ impl Store for SqlStore {
             dialect: self.dialect,
         };
         ledger::meters(&mut db, meters).await
+    }
+
+    async fn ledger(&self, query: &LedgerQuery) -> Result<Page<LedgerRow>> {
+        proof::page(&self.pool, query).await
     }
 
     async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {

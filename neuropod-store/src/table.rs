@@ -131,7 +131,7 @@ impl Table {
         self.insert(db, new).await
     }
 
-    fn columns(&self) -> impl Iterator<Item = Column> {
+    pub(crate) fn columns(&self) -> impl Iterator<Item = Column> {
         self.key.iter().chain(self.rest).copied()
     }
 

@@ -13,6 +13,7 @@ use futures::future::join_all;
 use neuropod_core::conformance::store::samples::*;
 use neuropod_core::event::NewEvent;
 use neuropod_core::id::AccountId;
+use neuropod_core::ledger::{heads, verify};
 use neuropod_core::memory::MemoryStore;
 use neuropod_core::store::*;
 use neuropod_core::{ErrorKind, Result};
@@ -55,6 +56,7 @@ async fn compare(database: Arc<dyn Store>, at_once: u64) {
         step += commits;
     }
     pair.events().await;
+    pair.proof().await;
     // Refusals alone would compare little.
     let accepted = pair.accepted;
     println!("{step} commits, {accepted} of them accepted");
@@ -261,6 +263,24 @@ impl Pair {
                 return;
             }
         }
+    }
+
+    /// Both ledgers prove themselves, with the same chains.
+    async fn proof(&self) {
+        let model = heads(&self.model).await.unwrap();
+        assert!(!model.0.is_empty(), "no transfer; {}", self.trace);
+        self.same(
+            "heads",
+            model.clone(),
+            heads(&*self.database).await.unwrap(),
+        );
+        let ours = verify(&self.model, Some(&model)).await.unwrap();
+        let theirs = verify(&*self.database, Some(&model)).await.unwrap();
+        // Random pods know nothing of their meters, and a random meter has any payer.
+        let made_up = |message: &str| message.contains("pod") || message.contains("another payer");
+        let wrong = ours.findings.iter().find(|f| !made_up(&f.message));
+        assert!(wrong.is_none(), "{ours}; {}", self.trace);
+        self.same("proof", ours, theirs);
     }
 
     /// All events there are. PostgreSQL shows one a little later than its commit returns.

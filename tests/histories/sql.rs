@@ -92,6 +92,10 @@ impl Store for Held {
         let meters = meters.to_owned();
         self.ask(|store| async move { store.meters(&meters).await })
     }
+    async fn ledger(&self, query: &LedgerQuery) -> Result<Page<LedgerRow>> {
+        let query = query.to_owned();
+        self.ask(|store| async move { store.ledger(&query).await })
+    }
     async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {
         let prefix = prefix.to_owned();
         self.ask(|store| async move { store.leases(&prefix).await })

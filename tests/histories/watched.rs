@@ -339,6 +339,9 @@ impl Store for WatchedStore {
     async fn meters(&self, meters: &[Meter]) -> Result<Vec<Option<Posted>>> {
         self.inner.meters(meters).await
     }
+    async fn ledger(&self, query: &LedgerQuery) -> Result<Page<LedgerRow>> {
+        self.inner.ledger(query).await
+    }
     async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {
         self.inner.leases(prefix).await
     }

@@ -155,13 +155,8 @@ impl Billing for Prepaid {
     }
 
     async fn balance(&self, account: &AccountId, at: Time) -> Result<Balance> {
-        let none = Account {
-            id: account.clone(),
-            posted: Money::ZERO,
-            unlimited: false,
-            version: 0,
-        };
-        let account = self.store.account(account).await?.unwrap_or(none);
+        let there = self.store.account(account).await?;
+        let account = there.unwrap_or_else(|| Account::new(account.clone()));
         let paid = PodFilter::PaidBy(account.id.clone());
         let pods = self.store.all_pods(paid).await?;
         let meters: Vec<Meter> = pods

@@ -13,10 +13,9 @@ fn thousandths(n: i64) -> Money {
 
 fn account(posted: Money) -> Account {
     Account {
-        id: AccountId::from("user:x"),
         posted,
-        unlimited: false,
         version: 1,
+        ..Account::new(AccountId::from("user:x"))
     }
 }
 

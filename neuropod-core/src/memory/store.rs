@@ -16,9 +16,9 @@ use crate::id::{AccountId, Entropy, PodId, Token, UserId};
 use crate::pod::Pod;
 use crate::rule::{Rule, broken};
 use crate::store::{
-    Account, Changes, Claim, DocQuery, Document, EventPage, EventQuery, Lease, Meter, Page,
-    PodFilter, PodQuery, Posted, Store, Tables, Transfer, TransferQuery, UserQuery, Work, WorkKey,
-    Writes, prefix_end,
+    Account, Booked, Changes, Claim, DocQuery, Document, EventPage, EventQuery, Lease,
+    LedgerFilter, LedgerQuery, LedgerRow, Meter, Page, PodFilter, PodQuery, Posted, Store, Tables,
+    Transfer, TransferQuery, UserQuery, Work, WorkKey, Writes, prefix_end,
 };
 use crate::time::Time;
 use crate::user::User;
@@ -106,7 +106,7 @@ impl Rows {
             self.ready
                 .extend(wish.iter().map(|w| (w.ready, key.clone())));
         }
-        for transfer in &writes.transfers {
+        for Booked { transfer, .. } in &writes.transfers {
             for account in [&transfer.debit, &transfer.credit] {
                 self.statements
                     .entry(account.clone())
@@ -180,6 +180,40 @@ impl Rows {
         in_order(found.filter(live), query.newest_first)
     }
 
+    fn ledger(&self, query: &LedgerQuery, limit: usize) -> Result<Page<LedgerRow>> {
+        let (tables, after) = (&self.tables, query.after.as_deref());
+        // Each row with the place that the next page goes on from.
+        let rows: Vec<(String, LedgerRow)> = match &query.filter {
+            LedgerFilter::Accounts => {
+                let after = after.map_or(Unbounded, |id| Excluded(AccountId::new(id)));
+                let rows = tables.accounts.range((after, Unbounded)).take(limit + 1);
+                rows.map(|(id, a)| (id.to_string(), LedgerRow::Account(a.clone())))
+                    .collect()
+            }
+            LedgerFilter::Account(id) => {
+                let there = after.map(parse_place).transpose()?.unwrap_or(0);
+                let ids = self.statements.get(id).into_iter().flatten();
+                let rows = (there + 1..).zip(ids.skip(there)).take(limit + 1);
+                rows.map(|(n, id)| (n.to_string(), transfer_row(&tables.transfers[id])))
+                    .collect()
+            }
+            LedgerFilter::Transfers => {
+                let after = after.map_or(Unbounded, |id| Excluded(id.to_owned()));
+                let rows = tables.transfers.range((after, Unbounded)).take(limit + 1);
+                rows.map(|(id, booked)| (id.clone(), transfer_row(booked)))
+                    .collect()
+            }
+            LedgerFilter::Meters => {
+                let after = after.map(str::parse::<Meter>).transpose()?;
+                let after = after.map_or(Unbounded, Excluded);
+                let rows = tables.meters.range((after, Unbounded)).take(limit + 1);
+                rows.map(|(m, posted)| (m.to_string(), LedgerRow::Meter(*m, *posted)))
+                    .collect()
+            }
+        };
+        Ok(Page::of(rows, limit, |(place, _)| place.clone()).map(|(_, row)| row))
+    }
+
     fn claim(&mut self, claim: &Claim, token: Token) -> Vec<Work> {
         let due = self.ready.iter().take_while(|(at, _)| *at <= claim.now);
         let due: Vec<_> = due.take(claim.limit as usize).cloned().collect();
@@ -204,6 +238,10 @@ impl Rows {
             })
             .collect()
     }
+}
+
+fn transfer_row(booked: &Arc<Booked>) -> LedgerRow {
+    LedgerRow::Transfer(Box::new(Booked::clone(booked)))
 }
 
 fn index_keys(d: &Document) -> impl Iterator<Item = (String, u8, String, String)> {
@@ -273,13 +311,12 @@ impl Store for MemoryStore {
             return Ok(rows.tables.accounts.get(id).cloned());
         }
         Ok(rows.statements.get(id).map(|transfers| Account {
-            id: id.clone(),
             posted: transfers
                 .iter()
-                .map(|t| rows.tables.transfers[t].amount_for(id))
+                .map(|t| rows.tables.transfers[t].transfer.amount_for(id))
                 .sum(),
             unlimited: true,
-            version: 0,
+            ..Account::new(id.clone())
         }))
     }
 
@@ -298,7 +335,7 @@ impl Store for MemoryStore {
         let items = statement[start..end].iter().rev();
         Ok(Page {
             items: items
-                .map(|id| Transfer::clone(&rows.tables.transfers[id]))
+                .map(|id| rows.tables.transfers[id].transfer.clone())
                 .collect(),
             next: (start > 0).then(|| start.to_string()),
         })
@@ -308,6 +345,11 @@ impl Store for MemoryStore {
         let rows = self.rows();
         let posted = meters.iter().map(|m| rows.tables.meters.get(m).copied());
         Ok(posted.collect())
+    }
+
+    async fn ledger(&self, query: &LedgerQuery) -> Result<Page<LedgerRow>> {
+        let limit = Page::<LedgerRow>::limit(query.limit)?;
+        self.rows().ledger(query, limit)
     }
 
     async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{
-    Account, Changes, Condition, DocChange, Document, Finish, Lease, LeaseChange, Meter,
+    Account, Booked, Changes, Condition, DocChange, Document, Finish, Lease, LeaseChange, Meter,
     MeterTotal, PodFilter, Posted, Tables, Transfer, Wish, WorkKey, Writes,
 };
 use crate::error::{Error, Result};
@@ -162,12 +162,8 @@ impl Tables {
     }
 
     fn account_or_new(&self, id: &AccountId) -> Account {
-        self.accounts.get(id).cloned().unwrap_or(Account {
-            id: id.clone(),
-            posted: Money::ZERO,
-            unlimited: false,
-            version: 0,
-        })
+        let there = self.accounts.get(id).cloned();
+        there.unwrap_or_else(|| Account::new(id.clone()))
     }
 
     /// The account as it will be, its version raised once.
@@ -189,12 +185,11 @@ impl Tables {
     }
 
     fn transfer(&self, writes: &mut Writes, transfer: &Transfer) -> Result<()> {
-        let before = self
-            .transfers
-            .get(&transfer.id)
-            .map(|t| &**t)
-            .or_else(|| writes.transfers.iter().find(|t| t.id == transfer.id));
-        match before {
+        let before = self.transfers.get(&transfer.id).map(|t| &**t).or_else(|| {
+            let mut writes = writes.transfers.iter();
+            writes.find(|t| t.transfer.id == transfer.id)
+        });
+        match before.map(|t| &t.transfer) {
             Some(before) if before.is_same(transfer) => Ok(()),
             Some(_) => Err(
                 Error::conflict("There is another transfer with this id already.")
@@ -204,19 +199,26 @@ impl Tables {
         }
     }
 
-    /// Moves money between accounts; those of the platform itself are not kept.
+    /// Moves money between accounts, and chains it there; those of the platform itself are not kept.
     fn book(&self, writes: &mut Writes, transfer: Transfer) -> Result<()> {
-        for id in [&transfer.debit, &transfer.credit] {
-            if id.is_customer() {
-                let account = self.account_in(writes, id);
-                let amount = transfer.amount_for(id);
-                account.posted = account.posted.checked_add(amount).ok_or_else(|| {
-                    Error::invalid("/transfers", "The account can't hold so much.")
-                        .with("account", id)
-                })?;
+        let mut chained = |id: &AccountId| {
+            if !id.is_customer() {
+                return Ok(None);
             }
-        }
-        writes.transfers.push(transfer);
+            let account = self.account_in(writes, id);
+            account.head = account.head.next(id, account.posted, &transfer);
+            let amount = transfer.amount_for(id);
+            account.posted = account.posted.checked_add(amount).ok_or_else(|| {
+                Error::invalid("/transfers", "The account can't hold so much.").with("account", id)
+            })?;
+            Ok(Some(account.head))
+        };
+        let (debit, credit) = (chained(&transfer.debit)?, chained(&transfer.credit)?);
+        writes.transfers.push(Booked {
+            transfer,
+            debit,
+            credit,
+        });
         Ok(())
     }
 

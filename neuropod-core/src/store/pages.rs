@@ -12,6 +12,14 @@ impl<T> Page<T> {
         Self { items: rows, next }
     }
 
+    /// The same page of what `f` makes of its rows.
+    pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
+        Page {
+            items: self.items.into_iter().map(f).collect(),
+            next: self.next,
+        }
+    }
+
     /// The limit of a query as a number of rows.
     ///
     /// # Errors

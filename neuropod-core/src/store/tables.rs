@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Account, Document, Lease, Meter, PodFilter, Posted, Transfer, Work, WorkKey};
+use super::{Account, Booked, Document, Lease, Meter, PodFilter, Posted, Work, WorkKey};
 use crate::event::NewEvent;
 use crate::id::{AccountId, PodId, Token, UserId};
 use crate::pod::Pod;
@@ -23,7 +23,7 @@ pub struct Tables {
     /// Documents by kind and key, expired ones too.
     pub documents: BTreeMap<(String, String), Document>,
     /// Transfers by id.
-    pub transfers: BTreeMap<String, Arc<Transfer>>,
+    pub transfers: BTreeMap<String, Arc<Booked>>,
     /// What is posted of meters.
     pub meters: BTreeMap<Meter, Posted>,
     /// Leases by resource.
@@ -48,7 +48,7 @@ pub struct Writes {
     /// Documents by kind and key.
     pub documents: BTreeMap<(String, String), Option<Document>>,
     /// New transfers, in order.
-    pub transfers: Vec<Transfer>,
+    pub transfers: Vec<Booked>,
     /// Totals of meters.
     pub meters: BTreeMap<Meter, Posted>,
     /// Leases by resource.
@@ -133,7 +133,7 @@ impl Tables {
             writes
                 .transfers
                 .into_iter()
-                .map(|t| (t.id.clone(), Arc::new(t))),
+                .map(|t| (t.transfer.id.clone(), Arc::new(t))),
         );
         self.meters.extend(writes.meters);
         put_all(&mut self.leases, writes.leases);

@@ -114,6 +114,7 @@ async fn kill_again_and_again(url: &str, writer_url: &str, quiet: impl AsyncFn()
             "kill {life}: acknowledged, but lost: {lost:?}"
         );
     }
+    check::proven(&*support::open(url).await).await;
     let (told, there) = (acknowledged.len(), follower.names.len());
     println!("{kills} kills, {there} commits there, {told} of them acknowledged");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use neuropod_core::ErrorKind;
 use neuropod_core::conformance::store::samples::{
-    account, at, document, event, funding, money, pod, pod_id, user_id,
+    account, at, document, event, funding, money, pod, pod_id, used, user_id, volume,
 };
 use neuropod_core::event::NewEvent;
 use neuropod_core::store::*;
@@ -64,6 +64,7 @@ async fn write_one_by_one(store: Arc<dyn Store>, name: String, n: u64, mut dice:
 fn changes(name: &str, n: u64, version: u64, refuse: bool, dice: &mut fastrand::Rng) -> Changes {
     let mut row = pod(n, n % ACCOUNTS);
     row.version = version;
+    row.volume = Some(volume(n % ACCOUNTS, money(1), at(0)));
     let mut transfer = funding(name, dice.u64(0..ACCOUNTS), money(dice.i64(1..100)));
     if dice.bool() {
         transfer.debit = account(ACCOUNTS);
@@ -76,6 +77,14 @@ fn changes(name: &str, n: u64, version: u64, refuse: bool, dice: &mut fastrand::
         now: at(0),
         conditions: refuse.then_some(nobody).into_iter().collect(),
         transfers: vec![transfer],
+        meters: vec![MeterTotal {
+            meter: Meter::Volume(row.id),
+            payer: account(n % ACCOUNTS),
+            total: money(version as i64 + 1),
+            last: false,
+            at: at(0),
+            used: used(0, version + 1),
+        }],
         documents: vec![DocChange::Put(document("commit", name))],
         leases: vec![LeaseChange::Take {
             resource: name.to_owned(),

@@ -6,8 +6,12 @@ use super::samples::{account, at, funding, money, pod_id, used, user_id};
 use super::{accepted, at_once, conflict, invalid};
 use crate::conformance::{Case, cases};
 use crate::id::AccountId;
+use crate::ledger::{heads, verify};
 use crate::money::Money;
-use crate::store::{AccountChange, Changes, Charge, Meter, Store, Transfer, TransferQuery};
+use crate::store::{
+    AccountChange, Changes, Charge, LedgerFilter, LedgerQuery, LedgerRow, Link, Meter, MeterTotal,
+    Store, Transfer, TransferQuery,
+};
 
 pub(super) fn cases() -> impl IntoIterator<Item = Case<dyn Store>> {
     cases![
@@ -26,6 +30,10 @@ pub(super) fn cases() -> impl IntoIterator<Item = Case<dyn Store>> {
         an_account_is_made_unlimited,
         accounts_of_the_platform_are_added_up,
         every_debit_has_its_credit,
+        each_transfer_of_a_customer_is_chained,
+        a_refused_commit_chains_nothing,
+        the_ledger_is_read_row_by_row,
+        the_ledger_proves_itself_amid_writes,
     ]
 }
 
@@ -326,6 +334,144 @@ async fn accounts_of_the_platform_are_added_up(store: Arc<dyn Store>) {
         (row.posted, row.unlimited, row.version),
         (money(-10), true, 0)
     );
+}
+
+async fn each_transfer_of_a_customer_is_chained(store: Arc<dyn Store>) {
+    let between = Transfer {
+        debit: account(2),
+        ..funding("between", 1, money(3))
+    };
+    let transfers = [funding("first", 1, money(5)), between];
+    let granted = Transfer {
+        credit: AccountId::from("grants"),
+        ..funding("granted", 1, money(1))
+    };
+    accepted(store.commit(&changes(transfers.clone())).await);
+    // The same again changes no chain; nor does what touches no customer.
+    let again = transfers.clone().into_iter().chain([granted]);
+    accepted(store.commit(&changes(again)).await);
+    let mut head = Link::default();
+    for transfer in &transfers {
+        head = head.next(&account(1), Money::ZERO, transfer);
+    }
+    let row = store.account(&account(1)).await.unwrap().unwrap();
+    assert_eq!((row.head, row.head.seq), (head, 2));
+    let head = Link::default().next(&account(2), Money::ZERO, &transfers[1]);
+    let row = store.account(&account(2)).await.unwrap().unwrap();
+    assert_eq!(row.head, head);
+    let row = store.account(&AccountId::from("grants")).await.unwrap();
+    assert_eq!(row.unwrap().head, Link::default());
+}
+
+async fn a_refused_commit_chains_nothing(store: Arc<dyn Store>) {
+    accepted(store.commit(&changes([funding("a", 1, money(1))])).await);
+    let before = store.account(&account(1)).await.unwrap();
+    let refused = [funding("b", 1, money(1)), funding("a", 1, money(2))];
+    conflict(store.commit(&changes(refused)).await);
+    assert_eq!(store.account(&account(1)).await.unwrap(), before);
+}
+
+async fn the_ledger_is_read_row_by_row(store: Arc<dyn Store>) {
+    let meter = Meter::Volume(pod_id(1));
+    let total = MeterTotal {
+        meter,
+        payer: account(2),
+        total: money(1),
+        last: true,
+        at: at(1),
+        used: used(0, 1),
+    };
+    let transfers = (0..5).map(|n| funding(&format!("t{n}"), 1, money(1)));
+    let changes = Changes {
+        meters: vec![total],
+        ..changes(transfers)
+    };
+    accepted(store.commit(&changes).await);
+    for limit in [1, 2, 1000] {
+        let rows = ledger(&store, LedgerFilter::Account(account(1)), limit).await;
+        let ids = rows.iter().map(|row| match row {
+            LedgerRow::Transfer(booked) => (&*booked.transfer.id, booked.credit.map(|l| l.seq)),
+            other => panic!("{other:?} is no transfer"),
+        });
+        let expected = [("t0", 1), ("t1", 2), ("t2", 3), ("t3", 4), ("t4", 5)];
+        assert!(
+            ids.eq(expected.map(|(id, seq)| (id, Some(seq)))),
+            "{rows:?}"
+        );
+        let all = ledger(&store, LedgerFilter::Transfers, limit).await;
+        assert_eq!(all.len(), 6);
+        let mut accounts = Vec::new();
+        for n in [1, 2] {
+            let row = store.account(&account(n)).await.unwrap();
+            accounts.extend(row.map(LedgerRow::Account));
+        }
+        accounts.sort_by_key(|row| format!("{row:?}"));
+        let rows = ledger(&store, LedgerFilter::Accounts, limit).await;
+        assert_eq!(rows, accounts);
+        let posted = store.meters(&[meter]).await.unwrap()[0].unwrap();
+        let rows = ledger(&store, LedgerFilter::Meters, limit).await;
+        assert_eq!(rows, [LedgerRow::Meter(meter, posted)]);
+    }
+}
+
+/// Every row, page by page.
+async fn ledger(store: &Arc<dyn Store>, filter: LedgerFilter, limit: u32) -> Vec<LedgerRow> {
+    let mut query = LedgerQuery {
+        filter,
+        after: None,
+        limit,
+    };
+    let mut rows = Vec::new();
+    loop {
+        let page = store.ledger(&query).await.unwrap();
+        rows.extend(page.items);
+        query.after = page.next;
+        if query.after.is_none() {
+            return rows;
+        }
+    }
+}
+
+async fn the_ledger_proves_itself_amid_writes(store: Arc<dyn Store>) {
+    let write = |n: u64| {
+        let between = Transfer {
+            debit: account(n % 3),
+            ..funding(&format!("b{n}"), 3 + n % 2, money(1))
+        };
+        let total = |payer, total, last| MeterTotal {
+            meter: Meter::Run(pod_id(n), 1),
+            payer,
+            total: money(total),
+            last,
+            at: at(n),
+            used: used(0, n),
+        };
+        Changes {
+            meters: vec![
+                total(account(n % 3), 3, false),
+                total(account(n % 3), 2, true),
+            ],
+            ..changes([funding(&format!("a{n}"), n % 3, money(9)), between])
+        }
+    };
+    let writes = async {
+        for n in 0..30 {
+            accepted(store.commit(&write(n)).await);
+        }
+    };
+    let proofs = async {
+        for _ in 0..10 {
+            let report = verify(&*store, None).await.unwrap();
+            assert!(report.findings.is_empty(), "{report}");
+        }
+    };
+    futures::join!(writes, proofs);
+    let then = heads(&*store).await.unwrap();
+    accepted(store.commit(&write(30)).await);
+    let report = verify(&*store, Some(&then)).await.unwrap();
+    assert!(report.findings.is_empty(), "{report}");
+    assert_eq!((report.accounts, report.transfers), (5, 31 * 4));
+    assert_eq!((report.meters, report.unchained), (31, 0));
 }
 
 async fn every_debit_has_its_credit(store: Arc<dyn Store>) {
