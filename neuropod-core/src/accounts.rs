@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::billing::{Balance, Reading};
+use crate::budget::{self, Limit, Spent};
 use crate::claimed::Claimed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventKind, NewEvent};
@@ -14,13 +16,13 @@ use crate::id::AccountId;
 use crate::ladder::{Outlook, Rung};
 use crate::money::price;
 use crate::platform::Core;
-use crate::pod::{Pod, Volume};
+use crate::pod::{Pod, Reason, Volume};
 use crate::rule::{Rule, broken};
 use crate::store::{Changes, Condition, DocChange, Document, PodFilter, StoreExt, Wake, WorkKey};
 use crate::time::Time;
 use crate::{posting, reconcile, wish};
 
-/// The document that says on which rung the owner of an account was told to be.
+/// The document that says what the owner of an account was told.
 const NOTICE: &str = "notice";
 /// Pods that start together are looked at together.
 const TOGETHER: Duration = Duration::from_millis(500);
@@ -58,6 +60,21 @@ pub(crate) async fn wake_refused(core: &Core, refused: &Error) -> Result<bool> {
     };
     core.commit(changes).await.map(|()| true)
 }
+
+/// What an owner was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Told {
+    /// On which rung he is.
+    rung: Rung,
+    /// Which limit of his budget is reached, in the period that began then.
+    #[serde(default)]
+    limit: Option<(Time, Limit)>,
+}
+
+const NOTHING: Told = Told {
+    rung: Rung::Fine,
+    limit: None,
+};
 
 /// One pass over the account of `work`.
 pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Claimed) -> Result<()> {
@@ -139,10 +156,28 @@ async fn weigh(
             wish::fund_again(pod, account, now)
         });
     }
+    let spent = match account.user() {
+        Some(user) if !balance.unlimited => budget::spent(core, user).await?,
+        _ => None,
+    };
+    let used_up = spent.as_ref().and_then(Spent::reached) == Some(Limit::Hard);
+    if used_up && changes.pods.is_empty() {
+        change(core, pods, changes, |pod| {
+            let is_theirs = pod.terms.payer == *account && !pod.has_ended();
+            is_theirs && wish::stop(pod, Reason::Budget, now)
+        });
+    }
     let is_same = |pod: &&Pod| changes.pods.iter().all(|after| after.id != pod.id);
     let pods = changes.pods.iter().chain(pods.iter().filter(is_same));
     let kept_until = kept(account, pods).filter_map(|v| v.kept_until).min();
-    notice(core, account, &balance, kept_until, now, changes).await
+    let outlook = Outlook {
+        balance: &balance,
+        low: core.settings.low_balance,
+        kept_until,
+    };
+    tell(core, account, &outlook, spent.as_ref(), now, changes).await?;
+    let next_limit = spent.map(|spent| spent.next(balance.burn_per_hour, now));
+    Ok(outlook.next(now).into_iter().chain(next_limit).min())
 }
 
 /// The account's volumes that nobody pays for, of these pods.
@@ -187,53 +222,61 @@ async fn post(core: &Core, readings: &[Reading], changes: &mut Changes) -> Resul
     Ok(())
 }
 
-/// Tells the owner of the account on which rung it is now, if it is one further down than he was told. Answers when the next
-/// one comes.
-async fn notice(
+/// Tells the owner of the account on which rung he is now, if it is one further down than he was told, and which limit of his
+/// budget is reached.
+async fn tell(
     core: &Core,
     account: &AccountId,
-    balance: &Balance,
-    kept_until: Option<Time>,
+    outlook: &Outlook<'_>,
+    spent: Option<&Spent>,
     now: Time,
     changes: &mut Changes,
-) -> Result<Option<Time>> {
-    let outlook = Outlook {
-        balance,
-        low: core.settings.low_balance,
-        kept_until,
+) -> Result<()> {
+    let document = core.store.document(NOTICE, account.as_str(), now).await?;
+    let read = |document: &Document| serde_json::from_value(document.body.clone()).ok();
+    let was: Told = document.as_ref().and_then(read).unwrap_or(NOTHING);
+    let told = Told {
+        rung: outlook.rung(now),
+        limit: spent.and_then(|spent| Some((spent.from, spent.reached()?))),
     };
-    let rung = outlook.rung(now);
-    let told = core.store.document(NOTICE, account.as_str(), now).await?;
-    let was = told.as_ref().map_or(Rung::Fine, |document| {
-        serde_json::from_value(document.body.clone()).unwrap_or(Rung::Fine)
-    });
-    if rung != was {
+    let event = |kind, body| NewEvent {
+        kind,
+        at: now,
+        pod: None,
+        owner: account.user(),
+        body,
+    };
+    if told.rung > was.rung {
+        let balance = outlook.balance;
+        let body = json!({
+            "rung": told.rung,
+            "currentBalance": balance.left(),
+            "threshold": outlook.low,
+            "runsDryAt": balance.runs_dry_at,
+            "keptUntil": outlook.kept_until,
+            "message": message(told.rung, balance, outlook.kept_until),
+        });
+        changes.events.push(event(EventKind::LowBalance, body));
+    }
+    if let (Some(spent), Some((_, limit))) = (spent, told.limit)
+        && told.limit > was.limit
+    {
+        let body = json!({ "limit": limit, "budget": spent });
+        changes.events.push(event(EventKind::BudgetReached, body));
+    }
+    if told != was {
+        let body = serde_json::to_value(&told)
+            .map_err(|e| Error::internal("A notice can't be written.").caused_by(e))?;
         changes.documents.push(DocChange::Put(Document {
             kind: NOTICE.to_owned(),
             key: account.to_string(),
-            body: json!(rung),
+            body,
             index: [None, None, None],
             expires_at: None,
-            version: told.map_or(0, |document| document.version),
+            version: document.map_or(0, |document| document.version),
         }));
     }
-    if rung > was {
-        changes.events.push(NewEvent {
-            kind: EventKind::LowBalance,
-            at: now,
-            pod: None,
-            owner: account.user(),
-            body: json!({
-                "rung": rung,
-                "currentBalance": balance.left(),
-                "threshold": outlook.low,
-                "runsDryAt": balance.runs_dry_at,
-                "keptUntil": kept_until,
-                "message": message(rung, balance, kept_until),
-            }),
-        });
-    }
-    Ok(outlook.next(now))
+    Ok(())
 }
 
 fn message(rung: Rung, balance: &Balance, kept_until: Option<Time>) -> String {

@@ -22,6 +22,8 @@ pub enum EventKind {
     BalanceUpdate,
     /// A balance runs low.
     LowBalance,
+    /// A limit of a budget is reached.
+    BudgetReached,
     /// Something an administrator should know.
     AdminNotice,
     /// A message to everybody.

@@ -6,6 +6,7 @@
 mod accounts;
 pub mod auth;
 pub mod billing;
+pub mod budget;
 mod calendar;
 mod claimed;
 #[cfg(feature = "testing")]

@@ -27,6 +27,7 @@ use crate::{Auth, Billing, Clock, Orchestrator, Store, loops, workload};
 
 pub use builder::PlatformBuilder;
 pub use launching::Offer;
+pub(crate) use money::spans;
 use seed::{CURRENT, PRICES};
 
 /// The whole platform: four traits and a clock, put together. Cheap to clone.

@@ -347,7 +347,10 @@ async fn record(
         Some(billing::Reading {
             meter,
             payer: payer.clone(),
-            generation: pod.generation,
+            generation: match (meter, &after.run) {
+                (Meter::Run(..), Some(run)) => run.generation,
+                _ => after.generation,
+            },
             total: Money::ZERO,
             last: false,
             at: looked.after,

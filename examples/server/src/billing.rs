@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use neuropod::auth::Identity;
 use neuropod::billing::Balance;
+use neuropod::budget::Period;
 use neuropod::id::{AccountId, UserId};
 use neuropod::spending::{self, Group};
 use neuropod::store::Transfer;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::answer;
 use crate::body::Fields;
-use crate::caller::{Admin, Caller};
+use crate::caller::{Admin, Caller, Writer};
 use crate::page::{List, Search};
 use crate::problem::{Problem, Result};
 
@@ -160,6 +161,50 @@ pub(crate) async fn usage(
     Ok(answer::data(
         json!({ "from": from, "to": to, "total": total, "groups": sums }),
     ))
+}
+
+/// `GET /api/billing/budget`: `null` if there is none.
+pub(crate) async fn budget(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Search(asked): Search<Asked>,
+) -> Result<Response> {
+    let spent = app.platform.budget(&who, asked.user(&who)?).await?;
+    Ok(answer::data(spent))
+}
+
+/// `PUT /api/billing/budget`
+pub(crate) async fn set_budget(
+    State(app): State<App>,
+    Writer(who): Writer,
+    Search(asked): Search<Asked>,
+    mut fields: Fields,
+) -> Result<Response> {
+    let period = match fields.text("period").as_deref() {
+        Some("day") => Some(Period::Day),
+        Some("month") => Some(Period::Month),
+        _ => {
+            fields.wrong("period", "\"period\" must be \"day\" or \"month\".");
+            None
+        }
+    };
+    let (soft, hard) = (fields.money("soft"), fields.money("hard"));
+    fields.done()?;
+    let limits = period.map(|period| (period, soft, hard));
+    let user = asked.user(&who)?;
+    let spent = app.platform.set_budget(&who, user, limits).await?;
+    Ok(answer::data(spent))
+}
+
+/// `DELETE /api/billing/budget`
+pub(crate) async fn no_budget(
+    State(app): State<App>,
+    Writer(who): Writer,
+    Search(asked): Search<Asked>,
+) -> Result<Response> {
+    let user = asked.user(&who)?;
+    let spent = app.platform.set_budget(&who, user, None).await?;
+    Ok(answer::data(spent))
 }
 
 /// `POST /api/billing/credit`: money for a user, once for each `id` that the caller makes.

@@ -96,6 +96,12 @@ pub fn router(platform: Platform, config: &Config) -> Router {
         .route("/api/billing/balance", get(billing::balance))
         .route("/api/billing/statement", get(billing::statement))
         .route("/api/billing/usage", get(billing::usage))
+        .route(
+            "/api/billing/budget",
+            get(billing::budget)
+                .put(billing::set_budget)
+                .delete(billing::no_budget),
+        )
         .route("/api/billing/export", get(export::export))
         .route("/api/billing/credit", post(billing::credit))
         .route("/api/pricing/history", get(billing::price_history))

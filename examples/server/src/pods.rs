@@ -103,6 +103,7 @@ pub(crate) async fn one(
             .and_then(|usage| usage.ok())
             .unwrap_or_default(),
         queue_position: queue_position(&app, &pod).await?,
+        runs_dry_at: app.platform.balance(&who, pod.owner).await?.runs_dry_at,
     };
     let now = app.platform.clock().now();
     let row = PodRow::of(&pod, &beside, &app.public_host, now);

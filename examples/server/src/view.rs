@@ -17,6 +17,8 @@ pub(crate) struct Beside {
     pub(crate) usage: Usage,
     /// Its place in the queue for its GPU.
     pub(crate) queue_position: Option<u32>,
+    /// When its owner's balance runs out, if that was asked.
+    pub(crate) runs_dry_at: Option<Time>,
 }
 
 /// The original's `PodRow`, with what it lacked.
@@ -52,6 +54,11 @@ pub(crate) struct PodRow<'a> {
     accrued_cost: f64,
     stop_after: Option<Time>,
     delete_after: Option<Time>,
+    /// The balance has run out: the volume goes then.
+    kept_until: Option<Time>,
+    /// The balance runs out then. Only of a pod that is looked at alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs_dry_at: Option<Time>,
 }
 
 /// The five original fields are always numbers, 0 where nothing was measured; the others say `null` then.
@@ -139,6 +146,8 @@ impl<'a> PodRow<'a> {
             accrued_cost: accrued(pod, now).to_f64(),
             stop_after: pod.deadlines.stop_after,
             delete_after: pod.deadlines.delete_after,
+            kept_until: pod.volume.as_ref().and_then(|volume| volume.kept_until),
+            runs_dry_at: beside.runs_dry_at,
         }
     }
 }

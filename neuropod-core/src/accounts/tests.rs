@@ -94,6 +94,7 @@ mod at_the_end_of_a_month {
 
 mod run_dry {
     use super::*;
+    use crate::budget::Period;
 
     const MINUTE: u64 = 60;
     const DAY: u64 = 24 * 3_600;
@@ -370,5 +371,99 @@ mod run_dry {
         // 1,000 euros at 5 an hour: the next it has to do with is the threshold, in 199 hours.
         let due = scene.due(&account).unwrap();
         assert_eq!(due.as_secs() / 3_600, 198);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_stops_what_runs_at_its_hard_limit_until_the_next_day() {
+        let scene = Scene::new().await;
+        let who = client(&scene, 7, 1_000).await;
+        let user = crate::user::User {
+            version: 0,
+            ..who.user.clone()
+        };
+        let changes = Changes {
+            users: vec![user],
+            ..Changes::default()
+        };
+        scene.store.commit(&changes).await.unwrap();
+        let mut who = who;
+        who.user.version = 1;
+        let limits = (Period::Day, Some(euros(5)), Some(euros(10)));
+        scene
+            .platform
+            .set_budget(&who, who.user.id, Some(limits))
+            .await
+            .unwrap();
+        let id = scene
+            .platform
+            .launch(&who, &ask("rtx-4050"))
+            .await
+            .unwrap()
+            .id;
+        scene.platform.run_until_idle().await.unwrap();
+        let started = scene.pod(id).await.run.unwrap().charged_from.unwrap();
+        pass_time(&scene, 2 * 3_600 + 5).await;
+
+        let pod = scene.pod(id).await;
+        assert_eq!(
+            (pod.phase(), pod.reason),
+            (Phase::Stopped, Some(Reason::Budget))
+        );
+        let all = EventQuery {
+            after: None,
+            limit: 1000,
+        };
+        let events = scene.store.events(&all).await.unwrap().events;
+        let reached: Vec<_> = events
+            .into_iter()
+            .filter(|event| event.event.kind == EventKind::BudgetReached)
+            .map(|event| {
+                let limit = event.event.body["limit"].as_str().unwrap().to_owned();
+                (limit, event.event.at.since(started).as_secs())
+            })
+            .collect();
+        let expected = [("soft".to_owned(), 3_600), ("hard".to_owned(), 7_200)];
+        assert_eq!(reached, expected);
+        let spent = scene
+            .platform
+            .budget(&who, who.user.id)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(spent.spent >= euros(10) && spent.spent < euros(10) + Money::from_micros(10_000));
+
+        let refused = scene.platform.start(&who, id).await.unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::QuotaExceeded);
+        let refused = scene.platform.launch(&who, &ask("cpu")).await.unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::QuotaExceeded);
+        // Its volume counts on: two an hour. In 1970 the first day is 16 minutes old when the test begins.
+        let midnight = spent.until.since(scene.core().clock.now()).as_secs() + 1;
+        pass_time(&scene, midnight).await;
+        scene.platform.start(&who, id).await.unwrap();
+        pass_time(&scene, 60).await;
+        assert_eq!(scene.pod(id).await.phase(), Phase::Running);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_administrator_has_set_only_one_changes() {
+        let scene = Scene::new().await;
+        let who = client(&scene, 7, 10).await;
+        let (root, id) = (Identity::local(), who.user.id);
+        let limits = |hard| Some((Period::Month, None, Some(euros(hard))));
+        let set = async |who: &Identity, limits| scene.platform.set_budget(who, id, limits).await;
+        assert!(set(&who, limits(20)).await.is_ok());
+        assert!(set(&who, None).await.unwrap().is_none());
+        assert!(set(&root, limits(10)).await.is_ok());
+        let refused = set(&who, limits(20)).await.unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::Forbidden);
+        assert_eq!(
+            *set(&who, None).await.unwrap_err().kind(),
+            ErrorKind::Forbidden
+        );
+        assert!(set(&root, None).await.unwrap().is_none());
+    }
+
+    fn euros(n: i64) -> Money {
+        Money::from_micros(n * 1_000_000)
     }
 }

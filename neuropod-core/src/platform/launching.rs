@@ -6,6 +6,7 @@ use super::Platform;
 use super::verbs::{hold, quote, wake};
 use crate::auth::{Action, Identity, Owner};
 use crate::billing::{Admission, Balance, Quote};
+use crate::budget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventKind;
 use crate::id::PodId;
@@ -145,6 +146,7 @@ impl Platform {
             }
             Deployment::Image(_) => None,
         };
+        budget::allow_start(core, owner.id).await?;
         let spec = launch.check(&prices, template.as_ref())?;
         let quote = quote(core, &owner, &spec, prices.clone(), price_version).await?;
         Ok(Checked {

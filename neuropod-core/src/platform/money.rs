@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Platform;
 use super::seed::HISTORY;
+use super::{Core, Platform};
+use crate::accounts;
 use crate::auth::{Action, Identity, Owner};
 use crate::billing::{Balance, Credit};
+use crate::budget::{self, Budget, Period, Spent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventKind, NewEvent};
 use crate::id::{AccountId, UserId};
@@ -67,47 +69,7 @@ impl Platform {
         to: Time,
     ) -> Result<Vec<Span>> {
         self.may_read_money(who, user).await?;
-        let account = AccountId::of(user);
-        let now = self.0.clock.now();
-        let pods = PodFilter::PaidBy(account.clone());
-        let pods: Vec<Pod> = self.0.store.all_pods(pods).await?;
-        let meters: Vec<Meter> = pods
-            .iter()
-            .flat_map(|pod| crate::funds::meters(&account, pod, now))
-            .map(|(meter, _)| meter)
-            .collect();
-        let posted = self.0.store.meters(&meters).await?;
-        let posted: BTreeMap<Meter, Posted> = meters
-            .into_iter()
-            .zip(posted)
-            .filter_map(|(meter, posted)| Some((meter, posted?)))
-            .collect();
-        let posted = |meter: Meter| posted.get(&meter).copied();
-        let mut spans = spending::open(&account, &pods, posted, now);
-        let mut query = TransferQuery {
-            account: account.clone(),
-            after: None,
-            limit: 1000,
-        };
-        loop {
-            let page = self.0.billing.statement(&query).await?;
-            let oldest = page.items.last().map(|transfer| transfer.at);
-            let of_page = page.items.iter();
-            spans.extend(of_page.filter_map(|transfer| spending::posted(&account, transfer)));
-            query.after = page.next;
-            if query.after.is_none() || oldest.is_some_and(|at| at + LATE < from) {
-                break;
-            }
-        }
-        spans.retain_mut(|span| match span.within(from, to) {
-            Some(part) => {
-                *span = part;
-                true
-            }
-            None => false,
-        });
-        spans.sort_by_key(|span| (span.used.from, span.meter));
-        Ok(spans)
+        spans(&self.0, &AccountId::of(user), from, to).await
     }
 
     /// Books money onto a user's account, once per `id`; for administrators.
@@ -184,6 +146,54 @@ impl Platform {
         Ok(balance)
     }
 
+    /// The budget of a user, and what was spent of it; `None` if he has none.
+    ///
+    /// # Errors
+    /// `NotFound` for somebody else's.
+    pub async fn budget(&self, who: &Identity, user: UserId) -> Result<Option<Spent>> {
+        self.may_read_money(who, user).await?;
+        budget::spent(&self.0, user).await
+    }
+
+    /// Sets the budget of a user, or takes it away. What an administrator has set only an administrator changes.
+    ///
+    /// # Errors
+    /// `NotFound` for somebody else's, `Forbidden`, `Invalid`.
+    pub async fn set_budget(
+        &self,
+        who: &Identity,
+        user: UserId,
+        limits: Option<(Period, Option<Money>, Option<Money>)>,
+    ) -> Result<Option<Spent>> {
+        self.may_read_money(who, user).await?;
+        let before = budget::of(&self.0, user).await?;
+        if before.is_some_and(|before| before.by_admin) && !who.is_admin() {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                "An administrator has set this budget; only one can change it.",
+            ));
+        }
+        let budget = limits.map(|(period, soft, hard)| Budget {
+            period,
+            soft,
+            hard,
+            set_by: who.user.id,
+            by_admin: who.is_admin(),
+        });
+        budget.as_ref().map_or(Ok(()), Budget::check)?;
+        let now = self.0.clock.now();
+        let changes = Changes {
+            documents: budget::change(&self.0, user, budget.as_ref())
+                .await?
+                .into_iter()
+                .collect(),
+            wakes: vec![accounts::wake(&AccountId::of(user), now)],
+            ..Changes::default()
+        };
+        self.0.commit(changes).await?;
+        budget::spent(&self.0, user).await
+    }
+
     /// The price lists that were ever in force, the newest first.
     ///
     /// # Errors
@@ -206,4 +216,53 @@ impl Platform {
             .authorize(who, Action::Read, Owner::User(user))
             .await
     }
+}
+
+/// What `account` has used from `from` to `to`, posted or not.
+pub(crate) async fn spans(
+    core: &Core,
+    account: &AccountId,
+    from: Time,
+    to: Time,
+) -> Result<Vec<Span>> {
+    let now = core.clock.now();
+    let pods = PodFilter::PaidBy(account.clone());
+    let pods: Vec<Pod> = core.store.all_pods(pods).await?;
+    let meters: Vec<Meter> = pods
+        .iter()
+        .flat_map(|pod| crate::funds::meters(account, pod, now))
+        .map(|(meter, _)| meter)
+        .collect();
+    let posted = core.store.meters(&meters).await?;
+    let posted: BTreeMap<Meter, Posted> = meters
+        .into_iter()
+        .zip(posted)
+        .filter_map(|(meter, posted)| Some((meter, posted?)))
+        .collect();
+    let posted = |meter: Meter| posted.get(&meter).copied();
+    let mut spans = spending::open(account, &pods, posted, now);
+    let mut query = TransferQuery {
+        account: account.clone(),
+        after: None,
+        limit: 1000,
+    };
+    loop {
+        let page = core.billing.statement(&query).await?;
+        let oldest = page.items.last().map(|transfer| transfer.at);
+        let of_page = page.items.iter();
+        spans.extend(of_page.filter_map(|transfer| spending::posted(account, transfer)));
+        query.after = page.next;
+        if query.after.is_none() || oldest.is_some_and(|at| at + LATE < from) {
+            break;
+        }
+    }
+    spans.retain_mut(|span| match span.within(from, to) {
+        Some(part) => {
+            *span = part;
+            true
+        }
+        None => false,
+    });
+    spans.sort_by_key(|span| (span.used.from, span.meter));
+    Ok(spans)
 }

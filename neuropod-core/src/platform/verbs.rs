@@ -12,7 +12,7 @@ use crate::receipt::{Done, Receipt};
 use crate::reconcile::refused_verb;
 use crate::store::{Changes, Condition, Wake, WorkKey};
 use crate::user::{Standing, User};
-use crate::{accounts, wish};
+use crate::{accounts, budget, wish};
 
 /// A verb that loses a race for the row so often in a row gives up.
 const TRIES: usize = 8;
@@ -105,6 +105,7 @@ impl Platform {
                     "The account of this pod's owner is suspended.",
                 ));
             }
+            budget::allow_start(core, owner.id).await?;
             let (price_version, prices) = core.prices().await?;
             let quote = quote(core, &owner, &pod.spec, prices, price_version).await?;
             let now = core.clock.now();

@@ -304,6 +304,12 @@ async fn usage_and_export_tell_open_meters_too() {
     let ana = server.token(ANA).await;
     let pod = server.launch(&ana).await;
     server.until(&ana, &pod, "RUNNING").await;
+    let path = format!("/api/pods/{pod}");
+    let row = server.get(&path).bearer(&ana).send().await.json()["data"].clone();
+    assert!(
+        row["runsDryAt"].is_string() && row["keptUntil"].is_null(),
+        "{row}"
+    );
     for (group, keys) in [("pod", 1), ("gpu", 2), ("day", 1)] {
         let path = format!("/api/billing/usage?group={group}");
         let answer = server.get(&path).bearer(&ana).send().await;
@@ -372,4 +378,69 @@ async fn every_price_list_that_was_in_force_is_kept() {
         (&json!(1), &json!(1))
     );
     assert_eq!(history["data"][0]["prices"]["currency"], "EUR");
+}
+
+#[tokio::test]
+async fn a_budget_is_set_looked_at_and_taken_away() {
+    let server = Server::start().await;
+    let ana = server.token(ANA).await;
+    let id = server.user_id(&ana).await;
+    let put = async |token: &str, query: &str, body: Value| {
+        let path = format!("/api/billing/budget{query}");
+        let request = server.request("PUT", &path).bearer(token).json(&body);
+        request.send().await
+    };
+    let set = put(
+        &ana,
+        "",
+        json!({ "period": "day", "soft": 2, "hard": "4.5" }),
+    )
+    .await;
+    let shown = set.json()["data"].clone();
+    assert_eq!(
+        (set.status, &shown["soft"], &shown["hard"], &shown["spent"]),
+        (200, &json!("2"), &json!("4.5"), &json!("0"))
+    );
+    for bad in [
+        json!({}),
+        json!({ "period": "day" }),
+        json!({ "period": "week", "hard": 1 }),
+        json!({ "period": "day", "soft": 2, "hard": 1 }),
+        json!({ "period": "day", "hard": -1 }),
+    ] {
+        let answer = put(&ana, "", bad.clone()).await;
+        assert_eq!(answer.status, 400, "{bad}: {answer:?}");
+    }
+    let none = json!({ "period": "month", "hard": 0 });
+    let root = server.token(ROOT).await;
+    let ben = server.token(BEN).await;
+    let query = format!("?userId={id}");
+    assert_eq!(put(&ben, &query, none.clone()).await.status, 404);
+    assert_eq!(put(&root, &query, none).await.status, 200);
+    let launch = server
+        .post("/api/pods")
+        .bearer(&ana)
+        .json(&a_pod())
+        .send()
+        .await;
+    assert_eq!(
+        (launch.status, launch.json()["code"].clone()),
+        (429, json!("quota_exceeded"))
+    );
+    let path = "/api/billing/budget";
+    let delete = async |token: &str, path: &str| {
+        server
+            .request("DELETE", path)
+            .bearer(token)
+            .send()
+            .await
+            .status
+    };
+    assert_eq!(delete(&ana, path).await, 403);
+    assert_eq!(delete(&root, &format!("{path}{query}")).await, 200);
+    assert_eq!(
+        server.get(path).bearer(&ana).send().await.json()["data"],
+        Value::Null
+    );
+    server.launch(&ana).await;
 }
