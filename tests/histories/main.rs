@@ -1,6 +1,7 @@
 //! Histories: the product's loops on two replicas over memory backends, with kills, late and lost calls, meddling
 //! and skewed clocks; the invariants are checked after each. `NEUROPOD_SEED=n` plays one alone and prints its trace.
 
+mod crowd;
 mod driver;
 mod faults;
 mod leasing;
