@@ -28,7 +28,7 @@ pub(super) fn cases() -> impl IntoIterator<Item = Case<dyn Store>> {
         a_run_of_the_past_is_charged_to_its_cutoff,
         an_unlimited_account_holds_anything,
         an_account_of_the_platform_holds_anything,
-        eight_launches_for_the_price_of_three,
+        sixty_four_launches_for_the_price_of_three,
         funded_until_the_balance_is_below_nothing,
         nobody_queued_but_the_pod_itself,
         fewer_pods_counts_what_is_not_deleted,
@@ -226,7 +226,7 @@ async fn an_account_of_the_platform_holds_anything(store: Arc<dyn Store>) {
     accepted(store.commit(&when(&funded)).await);
 }
 
-async fn eight_launches_for_the_price_of_three(store: Arc<dyn Store>) {
+async fn sixty_four_launches_for_the_price_of_three(store: Arc<dyn Store>) {
     given(&store, 35, vec![]).await;
     let launch = |n| {
         let mut row = pod(n, 1);
@@ -242,7 +242,7 @@ async fn eight_launches_for_the_price_of_three(store: Arc<dyn Store>) {
             ..when(&condition)
         }
     };
-    let launches: Vec<_> = (1..=8).map(launch).collect();
+    let launches: Vec<_> = (1..=64).map(launch).collect();
     let results = at_once(&store, launches.clone()).await;
     assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 3);
     for (launch, result) in launches.iter().zip(results).filter(|(_, r)| r.is_err()) {

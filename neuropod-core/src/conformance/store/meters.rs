@@ -1,13 +1,14 @@
 //! Meters: totals are set, never added.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ledger::statement;
 use super::samples::{account, at, money, pod_id, used};
 use super::{accepted, at_once, invalid};
 use crate::conformance::{Case, cases};
-use crate::id::AccountId;
-use crate::money::Money;
+use crate::id::{AccountId, Entropy};
+use crate::money::{Money, price};
 use crate::store::{Changes, Charge, Meter, MeterTotal, Posted, Store, Used};
 
 pub(super) fn cases() -> impl IntoIterator<Item = Case<dyn Store>> {
@@ -27,6 +28,7 @@ pub(super) fn cases() -> impl IntoIterator<Item = Case<dyn Store>> {
         a_volume_and_a_run_are_told_apart_in_what_was_used,
         several_totals_of_one_commit_are_booked,
         the_same_total_at_once_is_booked_once,
+        any_split_of_a_run_into_readings_comes_to_the_same,
     ]
 }
 
@@ -269,4 +271,37 @@ async fn the_same_total_at_once_is_booked_once(store: Arc<dyn Store>) {
     assert_eq!(row.posted, money(-5));
     let row = store.account(&AccountId::from("grants")).await.unwrap();
     assert_eq!(row.unwrap().posted, money(-4));
+}
+
+/// Runs of odd rates and lengths, read at random instants, each up to five times and in any order, some after the end.
+async fn any_split_of_a_run_into_readings_comes_to_the_same(store: Arc<dyn Store>) {
+    let entropy = Entropy::seeded(77);
+    let below = |n: u64| u64::from_le_bytes(entropy.bytes()) % n;
+    let mut owed = Money::ZERO;
+    for n in 1..=20 {
+        let meter = Meter::Run(pod_id(n), 1);
+        let rate = Money::from_micros(1 + below(9_999_999_999) as i64);
+        let lasted = Duration::from_micros(1 + below(400 * 3_600_000_000));
+        let reading = |micros: u64, last| MeterTotal {
+            total: price(rate, Duration::from_micros(micros)),
+            last,
+            ..total(meter, Money::ZERO, last)
+        };
+        let whole = u64::try_from(lasted.as_micros()).unwrap();
+        for _ in 0..below(12) {
+            let read = reading(below(whole), false);
+            for _ in 0..=below(5) {
+                accepted(store.commit(&changes([read.clone()])).await);
+            }
+        }
+        for _ in 0..=below(5) {
+            accepted(store.commit(&changes([reading(whole, true)])).await);
+        }
+        accepted(store.commit(&changes([reading(below(whole), false)])).await);
+        let posted = store.meters(&[meter]).await.unwrap()[0].unwrap();
+        assert_eq!((posted.total, posted.closed), (price(rate, lasted), true));
+        owed = owed + price(rate, lasted);
+    }
+    let payer = store.account(&account(1)).await.unwrap().unwrap();
+    assert_eq!(payer.posted, Money::ZERO - owed);
 }
