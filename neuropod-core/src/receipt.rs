@@ -122,3 +122,6 @@ fn digest(request: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, request.as_bytes());
     digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;
