@@ -1,5 +1,6 @@
 //! The price list and GPU catalogue, as data: a document of the store, seeded at first start.
 
+mod check;
 mod product;
 
 use std::collections::BTreeMap;

@@ -25,6 +25,8 @@ pub(crate) struct Fields {
     wrong: Vec<FieldError>,
     /// All of it, in one order of fields whatever the sender's was.
     whole: String,
+    /// Where in the body they are.
+    within: String,
 }
 
 impl<S: Sync> FromRequest<S> for Fields {
@@ -109,6 +111,7 @@ impl Fields {
             whole: Value::Object(left.clone()).to_string(),
             left,
             wrong: Vec::new(),
+            within: String::new(),
         })
     }
 
@@ -129,7 +132,8 @@ impl Fields {
 
     /// Notes what is wrong with a field.
     pub(crate) fn wrong(&mut self, field: &str, message: impl Into<String>) {
-        let pointer = format!("/{}", field.replace('~', "~0").replace('/', "~1"));
+        let field = field.replace('~', "~0").replace('/', "~1");
+        let pointer = format!("{}/{field}", self.within);
         self.wrong.push(FieldError {
             pointer,
             message: message.into(),
@@ -149,6 +153,34 @@ impl Fields {
             self.wrong(field, format!("\"{field}\" must be {must_be}."));
         }
         read
+    }
+
+    /// Reads the fields of an object within, if it is there.
+    pub(crate) fn object(&mut self, field: &str, read: impl FnOnce(&mut Self)) {
+        let map = self.take(field, "an object", |value| match value {
+            Value::Object(map) => Some(map),
+            _ => None,
+        });
+        if let Some(left) = map {
+            let mut inner = Self {
+                left,
+                wrong: Vec::new(),
+                whole: String::new(),
+                within: format!(
+                    "{}/{}",
+                    self.within,
+                    field.replace('~', "~0").replace('/', "~1")
+                ),
+            };
+            read(&mut inner);
+            inner.note_unknown();
+            self.wrong.append(&mut inner.wrong);
+        }
+    }
+
+    /// The names of the fields that nobody has asked for yet.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.left.keys().cloned().collect()
     }
 
     pub(crate) fn text(&mut self, field: &str) -> Option<String> {
@@ -225,8 +257,7 @@ impl Fields {
         read
     }
 
-    /// Refuses what nobody has asked for, and everything that was wrong.
-    pub(crate) fn done(mut self) -> Result<()> {
+    fn note_unknown(&mut self) {
         let unknown: Vec<String> = self.left.keys().take(10).cloned().collect();
         for field in unknown {
             let shown: String = field.chars().take(40).collect();
@@ -235,6 +266,11 @@ impl Fields {
                 format!("There is no field \"{}\".", shown.escape_debug()),
             );
         }
+    }
+
+    /// Refuses what nobody has asked for, and everything that was wrong.
+    pub(crate) fn done(mut self) -> Result<()> {
+        self.note_unknown();
         if self.wrong.is_empty() {
             Ok(())
         } else {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use neuropod::id::{TemplateId, UserId};
 use neuropod::pod::Proto;
 use neuropod::pricing::{PriceList, StoragePrice};
@@ -18,8 +19,9 @@ use crate::problem::Result;
 
 /// `GET /api/pricing`
 pub(crate) async fn pricing(State(app): State<App>, _caller: Caller) -> Result<Response> {
-    let (_, prices) = app.platform.prices().await?;
-    Ok(answer::data(pricing_view(&prices)))
+    let (version, prices) = app.platform.prices().await?;
+    let tag = [(header::ETAG, format!("\"{version}\""))];
+    Ok((tag, answer::data(pricing_view(&prices))).into_response())
 }
 
 /// `GET /api/pricing/public`
@@ -33,7 +35,7 @@ pub(crate) async fn public_pricing(State(app): State<App>) -> Result<Response> {
 }
 
 /// The original's `PricingView`.
-fn pricing_view(prices: &PriceList) -> Value {
+pub(crate) fn pricing_view(prices: &PriceList) -> Value {
     let gpus: BTreeMap<&str, Value> = prices
         .gpus
         .iter()

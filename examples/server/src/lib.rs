@@ -18,6 +18,7 @@ mod idempotency;
 mod logs;
 mod page;
 mod pods;
+mod prices;
 mod problem;
 mod rate;
 mod serve;
@@ -105,7 +106,11 @@ pub fn router(platform: Platform, config: &Config) -> Router {
         .route("/api/billing/export", get(export::export))
         .route("/api/billing/credit", post(billing::credit))
         .route("/api/pricing/history", get(billing::price_history))
-        .route("/api/pricing", get(catalogue::pricing))
+        .route("/api/pricing", get(catalogue::pricing).put(prices::update))
+        .route("/api/pricing/reset", post(prices::reset))
+        .route("/api/pricing/calculate-cost", post(prices::calculate))
+        .route("/api/pricing/gpus/available", get(prices::available))
+        .route("/api/pricing/gpus/{gpu}", get(prices::one))
         .route("/api/pricing/public", get(catalogue::public_pricing))
         .route("/api/templates", get(catalogue::templates))
         .route("/api/templates/{template}", get(catalogue::template))

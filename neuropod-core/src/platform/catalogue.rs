@@ -2,15 +2,39 @@
 
 use super::seed::{CURRENT, PRICES, history};
 use super::{Core, Platform};
+use crate::auth::{Action, Identity, Owner};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::GpuId;
+use crate::id::{GpuId, UserId};
 use crate::money::Money;
+use crate::pricing::PriceList;
 use crate::store::{Changes, DocChange, StoreExt};
 
 /// A catalogue that others change so often in a row is left as it is.
 const TRIES: usize = 8;
 
 impl Platform {
+    /// Puts another price list in force, in place of that `version`; for administrators. Pods that run keep their prices
+    /// until they are started again. Answers the new version.
+    ///
+    /// # Errors
+    /// `Forbidden`; `Invalid`, with every wrong field; `Conflict` if another list is in force by now.
+    pub async fn set_prices(
+        &self,
+        who: &Identity,
+        version: u64,
+        prices: &PriceList,
+    ) -> Result<u64> {
+        self.0
+            .auth
+            .authorize(who, Action::Administer, Owner::Platform)
+            .await?;
+        prices.check()?;
+        let body = serde_json::to_value(prices)
+            .map_err(|e| Error::internal("A price list can't be written.").caused_by(e))?;
+        write(&self.0, version, body, Some(who.user.id)).await?;
+        Ok(version + 1)
+    }
+
     /// Adds an entry at `price` to the catalogue for each product of the backend's devices that no entry stands for, and
     /// answers the new ones. For programs that start: a second call changes nothing.
     ///
@@ -28,7 +52,7 @@ impl Platform {
             let body = serde_json::to_value(prices)
                 .map_err(|e| Error::internal("A price list can't be written.").caused_by(e))?;
             tried += 1;
-            match write(&self.0, version, body).await {
+            match write(&self.0, version, body, None).await {
                 Err(e) if *e.kind() == ErrorKind::Conflict && tried < TRIES => {}
                 written => return written.map(|()| added),
             }
@@ -37,14 +61,19 @@ impl Platform {
 }
 
 /// Replaces the price list of this version.
-async fn write(core: &Core, version: u64, body: serde_json::Value) -> Result<()> {
+async fn write(
+    core: &Core,
+    version: u64,
+    body: serde_json::Value,
+    by: Option<UserId>,
+) -> Result<()> {
     let current = core
         .store
         .document(PRICES, CURRENT, core.clock.now())
         .await?;
     let current = current.filter(|document| document.version == version);
     let mut document = current.ok_or_else(|| Error::conflict("The price list has changed."))?;
-    let history = history(version + 1, &body, None, core.clock.now());
+    let history = history(version + 1, &body, by, core.clock.now());
     document.body = body;
     core.commit(Changes {
         documents: vec![DocChange::Put(document), history],

@@ -61,6 +61,28 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("PUT", "/api/billing/budget", [401, 401, 400, 400, 400]),
     ("DELETE", "/api/billing/budget", [401, 401, 200, 200, 200]),
     ("POST", "/api/billing/credit", [401, 401, 403, 403, 400]),
+    ("PUT", "/api/pricing", [401, 401, 403, 403, 200]),
+    ("POST", "/api/pricing/reset", [401, 401, 403, 403, 200]),
+    (
+        "POST",
+        "/api/pricing/calculate-cost",
+        [401, 401, 400, 400, 400],
+    ),
+    (
+        "GET",
+        "/api/pricing/gpus/available",
+        [401, 401, 200, 200, 200],
+    ),
+    (
+        "GET",
+        "/api/pricing/gpus/rtx-4050",
+        [401, 401, 200, 200, 200],
+    ),
+    (
+        "GET",
+        "/api/pricing/gpus/toString",
+        [401, 401, 404, 404, 404],
+    ),
     ("GET", "/api/pricing/history", [401, 401, 200, 200, 200]),
     ("POST", "/api/auth/logout", [401, 401, 200, 200, 200]),
 ];

@@ -368,16 +368,125 @@ async fn money_is_for_its_owner_and_administrators() {
 }
 
 #[tokio::test]
-async fn every_price_list_that_was_in_force_is_kept() {
+async fn a_new_price_is_for_what_starts_after_it_and_every_list_is_kept() {
     let server = Server::start().await;
-    let ana = server.token(ANA).await;
+    let (ana, root) = (server.token(ANA).await, server.token(ROOT).await);
+    let pod = server.launch(&ana).await;
+    server.until(&ana, &pod, "RUNNING").await;
+    let prices = server.get("/api/pricing").bearer(&root).send().await;
+    assert_eq!(prices.header("etag"), Some("\"1\""));
+    let update = async |tag: &str, body: Value| {
+        let request = server.request("PUT", "/api/pricing").bearer(&root);
+        request.header("if-match", tag).json(&body).send().await
+    };
+    let body = json!({
+        "gpus": {
+            "cpu": { "price": 1.1 },
+            "h100": { "price": "30.000001", "match": { "product": "NVIDIA H100 80GB HBM3" } },
+        },
+        "storage": { "volumeDisk": { "price": 0.2 } },
+        "freeTier": { "enabled": false },
+    });
+    let set = update("\"1\"", body.clone()).await;
+    assert_eq!(set.status, 200, "{set:?}");
+    let data = set.json()["data"].clone();
+    assert_eq!(
+        (&data["gpus"]["h100"]["name"], &data["gpus"]["cpu"]["price"]),
+        (&json!("H100"), &json!(1.1))
+    );
+    assert_eq!(
+        data["storage"]["containerDisk"]["price"], 0.05,
+        "what is not given is left"
+    );
+    assert_eq!(update("\"1\"", body).await.status, 412);
+    for (bad, pointer) in [
+        (
+            json!({ "gpus": { "cpu": { "price": -1 } } }),
+            "/gpus/cpu/price",
+        ),
+        (
+            json!({ "gpus": { "a100": { "available": true } } }),
+            "/gpus/a100/price",
+        ),
+        (
+            json!({ "gpus": { "Bad id": { "price": 1 } } }),
+            "/gpus/Bad id",
+        ),
+        (
+            json!({ "gpus": { "cpu": { "prize": 1 } } }),
+            "/gpus/cpu/prize",
+        ),
+        (
+            json!({ "storage": { "volumeDisk": 1 } }),
+            "/storage/volumeDisk",
+        ),
+        (json!({ "limits": { "portsMax": 0 } }), "/limits/portsMax"),
+        (
+            json!({ "freeTier": { "initialBalance": 0.0000001 } }),
+            "/freeTier/initialBalance",
+        ),
+    ] {
+        let answer = update("*", bad.clone()).await;
+        assert_eq!(answer.status, 400, "{bad}: {answer:?}");
+        let fields = answer.json()["fields"].clone();
+        let named = fields
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|f| f["pointer"] == pointer);
+        assert!(named, "{bad}: {fields}");
+    }
+    // What runs keeps its price; its next start has the new one.
+    let path = format!("/api/pods/{pod}");
+    let price =
+        async || server.get(&path).bearer(&ana).send().await.json()["data"]["pricePerHour"].clone();
+    assert_eq!(price().await, 2.6);
+    for (verb, phase) in [("stop", "STOPPED"), ("start", "RUNNING")] {
+        let answer = server
+            .post(&format!("{path}/{verb}"))
+            .bearer(&ana)
+            .send()
+            .await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        server.until(&ana, &pod, phase).await;
+    }
+    assert_eq!(price().await, 5.6);
+    let nobody = server.token(BEN).await;
+    assert_eq!(
+        server.balance(&nobody).await["posted"],
+        "0",
+        "the free tier is off"
+    );
+    let cost = json!({ "gpu": "cpu", "containerDiskSize": 10, "volumeDiskSize": 20, "hours": 3 });
+    let cost = server
+        .post("/api/pricing/calculate-cost")
+        .bearer(&ana)
+        .json(&cost)
+        .send()
+        .await;
+    let cost = cost.json()["data"].clone();
+    assert_eq!(
+        (&cost["total"], &cost["gpu"]["cost"]),
+        (&json!(16.8), &json!(3.3))
+    );
+
+    assert_eq!(
+        server
+            .post("/api/pricing/reset")
+            .bearer(&root)
+            .send()
+            .await
+            .status,
+        200
+    );
     let history = server.get("/api/pricing/history").bearer(&ana).send().await;
     let history = history.json();
-    assert_eq!(
-        (&history["count"], &history["data"][0]["version"]),
-        (&json!(1), &json!(1))
-    );
-    assert_eq!(history["data"][0]["prices"]["currency"], "EUR");
+    let versions = history["data"].as_array().unwrap().iter();
+    let versions: Vec<_> = versions
+        .map(|list| list["version"].as_u64().unwrap())
+        .collect();
+    assert_eq!(versions, [3, 2, 1]);
+    assert_eq!(history["data"][1]["prices"]["gpus"]["cpu"]["price"], "1.1");
 }
 
 #[tokio::test]
