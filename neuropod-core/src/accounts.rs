@@ -42,12 +42,20 @@ pub(crate) fn wake(account: &AccountId, now: Time) -> Wake {
     }
 }
 
+/// Whose balance has run out, if a write was refused for that.
+pub(crate) fn unfunded(refused: &Error) -> Option<&AccountId> {
+    match refused.kind() {
+        ErrorKind::Condition(condition) => match &**condition {
+            Condition::Funded { payer, .. } => Some(payer),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Wakes the account that a write was refused for because it has run out: what that leads to comes first.
 pub(crate) async fn wake_refused(core: &Core, refused: &Error) -> Result<bool> {
-    let ErrorKind::Condition(condition) = refused.kind() else {
-        return Ok(false);
-    };
-    let Condition::Funded { payer, .. } = &**condition else {
+    let Some(payer) = unfunded(refused) else {
         return Ok(false);
     };
     let wake = Wake {
@@ -59,6 +67,16 @@ pub(crate) async fn wake_refused(core: &Core, refused: &Error) -> Result<bool> {
         ..Changes::default()
     };
     core.commit(changes).await.map(|()| true)
+}
+
+/// Looks at an account now, whoever's turn it is: for a verb that must not wait.
+pub(crate) async fn look_now(core: &Core, account: &AccountId) -> Result<()> {
+    let mut changes = work_out(core, account).await?.0;
+    changes.wakes.push(wake(account, core.clock.now()));
+    match core.commit(changes).await {
+        Err(e) if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::Condition(_)) => Ok(()),
+        other => other,
+    }
 }
 
 /// What an owner was told.
@@ -94,6 +112,13 @@ pub(crate) async fn pass(core: &Core, account: &AccountId, work: &Claimed) -> Re
 }
 
 async fn look(core: &Core, account: &AccountId, work: &Claimed) -> Result<()> {
+    let (mut changes, next) = work_out(core, account).await?;
+    changes.finish = Some(work.finish(next, core.clock.now()));
+    core.commit(changes).await
+}
+
+/// What is to be written about an account, and when to look at it again.
+async fn work_out(core: &Core, account: &AccountId) -> Result<(Changes, Option<Time>)> {
     let now = core.clock.now();
     let mut changes = Changes::default();
     // Read first, so that whatever changes what is read after it is found by its version.
@@ -127,8 +152,7 @@ async fn look(core: &Core, account: &AccountId, work: &Claimed) -> Result<()> {
     if !changes.pods.is_empty() || !changes.meters.is_empty() {
         changes.touch.extend(core.lockable(account));
     }
-    changes.finish = Some(work.finish(next, now));
-    core.commit(changes).await
+    Ok((changes, next))
 }
 
 /// Compares what a customer's account has with what it pays for. Answers when the next notice is due.

@@ -122,7 +122,9 @@ async fn step(
     }
     let mut expired = pod.clone();
     if wish::expire(&mut expired, core.clock.now()) {
-        return again(write(core, work, &pod, expired, Changes::default()).await?);
+        let mut changes = Changes::default();
+        close_volume(core, &expired, &mut changes).await?;
+        return again(write(core, work, &pod, expired, changes).await?);
     }
 
     let before = core.clock.now();
@@ -268,18 +270,7 @@ async fn purge(core: &Core, pod: Pod, work: &Claimed) -> Result<Next> {
     changes
         .events
         .push(core.pod_event(EventKind::PodGone, &after));
-    if let Some(volume) = &pod.volume {
-        let reading = billing::Reading {
-            meter: Meter::Volume(pod.id),
-            payer: volume.payer.clone(),
-            generation: pod.generation,
-            total: funds::volume_total(volume, now),
-            last: true,
-            at: now,
-            used: usage::of_volume(&pod, volume, now),
-        };
-        settle(core, &[reading], &mut changes).await?;
-    }
+    close_volume(core, &pod, &mut changes).await?;
     let next = commit_last(core, &pod, after, changes, work, None).await?;
     if broken(Rule::RowOutlivesContainer) {
         core.orchestrator.purge(pod.id).await?;
@@ -433,6 +424,25 @@ async fn close(
         });
     }
     again(write(core, work, &pod, after, changes).await?)
+}
+
+/// Adds what the volume of `pod` has come to, if it counts no more. That is posted with the delete itself: until nothing is
+/// left of the pod its owner could spend it otherwise.
+pub(crate) async fn close_volume(core: &Core, pod: &Pod, changes: &mut Changes) -> Result<()> {
+    let now = core.clock.now();
+    let Some(volume) = pod.volume.as_ref().filter(|volume| volume.closed) else {
+        return Ok(());
+    };
+    let reading = billing::Reading {
+        meter: Meter::Volume(pod.id),
+        payer: volume.payer.clone(),
+        generation: pod.generation,
+        total: funds::volume_total(volume, now),
+        last: true,
+        at: now,
+        used: usage::of_volume(pod, volume, now),
+    };
+    settle(core, &[reading], changes).await
 }
 
 /// Adds what `readings` lead to, and locks who pays.

@@ -328,6 +328,49 @@ mod run_dry {
         assert_eq!(left(&scene, &who).await.left(), Money::ZERO);
     }
 
+    /// Between a delete and the end of what is left of a pod, nobody spends what its volume has cost.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_volume_has_cost_is_posted_with_the_delete() {
+        let scene = Scene::new().await;
+        let who = client(&scene, 7, 10).await;
+        let id = scene.platform.launch(&who, &ask("cpu")).await.unwrap().id;
+        scene.platform.run_until_idle().await.unwrap();
+        pass_time(&scene, 3_600).await;
+        let before = left(&scene, &who).await.left();
+        scene.engine.unreachable(true);
+        scene.platform.delete(&who, id).await.unwrap();
+        assert_eq!(left(&scene, &who).await.left(), before);
+        let posted = scene.store.meters(&[Meter::Volume(id)]).await.unwrap()[0].unwrap();
+        assert_eq!((posted.total, posted.closed), (euros(2), true));
+        scene.engine.unreachable(false);
+        pass_time(&scene, 60).await;
+        assert!(scene.pod(id).await.is_tombstone());
+        let after = scene.store.meters(&[Meter::Volume(id)]).await.unwrap()[0].unwrap();
+        assert_eq!(after, posted);
+    }
+
+    /// Whoever deletes a pod just when nothing is left, and nobody has found that yet, pays for all there was.
+    #[tokio::test(start_paused = true)]
+    async fn a_delete_that_comes_before_the_late_pass_gives_nothing_back() {
+        let scene = Scene::new().await;
+        let who = client(&scene, 7, 10).await;
+        let id = scene
+            .platform
+            .launch(&who, &ask("rtx-4050"))
+            .await
+            .unwrap()
+            .id;
+        scene.platform.run_until_idle().await.unwrap();
+        tokio::time::advance(Duration::from_secs(3 * 3_600)).await;
+        scene.platform.delete(&who, id).await.unwrap();
+        pass_time(&scene, 60).await;
+        assert!(scene.pod(id).await.is_tombstone());
+        let meters = [Meter::Run(id, 1), Meter::Volume(id)];
+        let posted = scene.store.meters(&meters).await.unwrap();
+        let totals: Vec<_> = posted.iter().map(|posted| posted.unwrap().total).collect();
+        assert_eq!(totals, [euros(6), euros(4)], "two hours");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_start_that_was_under_way_is_written_down_and_costs_nothing() {
         let scene = Scene::new().await;

@@ -9,7 +9,7 @@ use crate::id::PodId;
 use crate::pod::{Desired, Hold, Pod, PodSpec, Reason};
 use crate::pricing::PriceList;
 use crate::receipt::{Done, Receipt};
-use crate::reconcile::refused_verb;
+use crate::reconcile::{close_volume, refused_verb};
 use crate::store::{Changes, Condition, Wake, WorkKey};
 use crate::user::{Standing, User};
 use crate::{accounts, budget, wish};
@@ -147,7 +147,7 @@ impl Platform {
                         return Err(e);
                     }
                 }
-                other => return other,
+                other => return other.map_err(refused_verb),
             }
         }
         Err(busy(id))
@@ -200,9 +200,18 @@ impl Platform {
             if !change(&mut after, reason, now)? {
                 return Ok(pod);
             }
-            match write(&self.0, &pod, after, now, Changes::default(), event).await {
+            let mut changes = Changes::default();
+            if pod.desired != Desired::Deleted {
+                close_volume(&self.0, &after, &mut changes).await?;
+            }
+            match write(&self.0, &pod, after, now, changes, event).await {
                 Err(e) if *e.kind() == ErrorKind::Conflict => {}
-                other => return other,
+                // What the payer's empty balance leads to comes first, and nobody is to wait for that to come about.
+                Err(e) => match accounts::unfunded(&e) {
+                    Some(payer) => accounts::look_now(&self.0, payer).await?,
+                    None => return Err(refused_verb(e)),
+                },
+                Ok(pod) => return Ok(pod),
             }
         }
         Err(busy(id))
@@ -275,7 +284,7 @@ async fn write(
     changes.events.push(core.pod_event(event, &after));
     changes.wakes.push(wake(after.id, now));
     changes.pods.push(after.clone());
-    core.commit(changes).await.map_err(refused_verb)?;
+    core.commit(changes).await?;
     after.version += 1;
     Ok(after)
 }
