@@ -11,6 +11,7 @@ mod places;
 mod proof;
 mod tables;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -573,6 +574,15 @@ pub trait StoreExt: Store {
             .into_iter()
             .next()
             .filter(|d| d.key == key))
+    }
+
+    /// What is posted of these meters; nothing of those that are not known.
+    async fn posted(&self, meters: &[Meter]) -> Result<BTreeMap<Meter, Posted>> {
+        let posted = self.meters(meters).await?;
+        let known = meters.iter().zip(posted);
+        Ok(known
+            .filter_map(|(meter, posted)| Some((*meter, posted?)))
+            .collect())
     }
 
     /// Every pod of a filter, page by page.

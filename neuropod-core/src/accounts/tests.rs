@@ -140,20 +140,24 @@ mod run_dry {
         }
     }
 
-    /// The notices, and when they came after `from`.
-    async fn notices(scene: &Scene, from: Time) -> Vec<(Rung, u64)> {
+    /// What the events of that kind say, and when they came after `from`.
+    async fn told(scene: &Scene, kind: EventKind, from: Time) -> Vec<(serde_json::Value, u64)> {
         let all = EventQuery {
             after: None,
             limit: 1000,
         };
         let events = scene.store.events(&all).await.unwrap().events;
-        let low = events.into_iter().map(|event| event.event);
-        low.filter(|event| event.kind == EventKind::LowBalance)
-            .map(|event| {
-                let rung = serde_json::from_value(event.body["rung"].clone()).unwrap();
-                (rung, event.at.since(from).as_secs())
-            })
+        let events = events.into_iter().map(|event| event.event);
+        let events = events.filter(|event| event.kind == kind);
+        events
+            .map(|event| (event.body, event.at.since(from).as_secs()))
             .collect()
+    }
+
+    async fn notices(scene: &Scene, from: Time) -> Vec<(Rung, u64)> {
+        let told = told(scene, EventKind::LowBalance, from).await.into_iter();
+        let rung = |body: serde_json::Value| serde_json::from_value(body["rung"].clone()).unwrap();
+        told.map(|(body, at)| (rung(body), at)).collect()
     }
 
     async fn left(scene: &Scene, who: &Identity) -> Balance {
@@ -452,19 +456,11 @@ mod run_dry {
             (pod.phase(), pod.reason),
             (Phase::Stopped, Some(Reason::Budget))
         );
-        let all = EventQuery {
-            after: None,
-            limit: 1000,
-        };
-        let events = scene.store.events(&all).await.unwrap().events;
-        let reached: Vec<_> = events
-            .into_iter()
-            .filter(|event| event.event.kind == EventKind::BudgetReached)
-            .map(|event| {
-                let limit = event.event.body["limit"].as_str().unwrap().to_owned();
-                (limit, event.event.at.since(started).as_secs())
-            })
-            .collect();
+        let reached = told(&scene, EventKind::BudgetReached, started)
+            .await
+            .into_iter();
+        let limit = |body: serde_json::Value| body["limit"].as_str().unwrap().to_owned();
+        let reached: Vec<_> = reached.map(|(body, at)| (limit(body), at)).collect();
         let expected = [("soft".to_owned(), 3_600), ("hard".to_owned(), 7_200)];
         assert_eq!(reached, expected);
         let spent = scene

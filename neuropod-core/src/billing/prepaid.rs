@@ -1,6 +1,5 @@
 //! Prepaid balances over the store's ledger.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ use crate::funds;
 use crate::id::AccountId;
 use crate::money::{Money, price};
 use crate::store::{
-    Account, Changes, Condition, Meter, MeterTotal, Page, PodFilter, Posted, Store, StoreExt,
-    Transfer, TransferQuery, Wake, WorkKey,
+    Account, Changes, Condition, Meter, MeterTotal, Page, PodFilter, Store, StoreExt, Transfer,
+    TransferQuery, Wake, WorkKey,
 };
 use crate::time::Time;
 use crate::user::Role;
@@ -164,12 +163,7 @@ impl Billing for Prepaid {
             .flat_map(|p| funds::meters(&account.id, p, at))
             .map(|(m, _)| m)
             .collect();
-        let posted = self.store.meters(&meters).await?;
-        let posted: BTreeMap<Meter, Posted> = meters
-            .into_iter()
-            .zip(posted)
-            .filter_map(|(meter, posted)| Some((meter, posted?)))
-            .collect();
+        let posted = self.store.posted(&meters).await?;
         let of = |meter: Meter| posted.get(&meter).copied();
         let balance = funds::balance(&account, &pods, of, at);
         let available = funds::available(&account, &pods, of, None, at);

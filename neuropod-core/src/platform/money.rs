@@ -1,6 +1,5 @@
 //! What a caller may ask about money, and what an administrator may do with it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::seed::HISTORY;
@@ -16,7 +15,7 @@ use crate::money::Money;
 use crate::pod::Pod;
 use crate::spending::{self, Span};
 use crate::store::{
-    Changes, DocQuery, Document, Meter, Page, PodFilter, Posted, StoreExt, Transfer, TransferQuery,
+    Changes, DocQuery, Document, Meter, Page, PodFilter, StoreExt, Transfer, TransferQuery,
 };
 use crate::time::Time;
 use crate::user::Role;
@@ -233,12 +232,7 @@ pub(crate) async fn spans(
         .flat_map(|pod| crate::funds::meters(account, pod, now))
         .map(|(meter, _)| meter)
         .collect();
-    let posted = core.store.meters(&meters).await?;
-    let posted: BTreeMap<Meter, Posted> = meters
-        .into_iter()
-        .zip(posted)
-        .filter_map(|(meter, posted)| Some((meter, posted?)))
-        .collect();
+    let posted = core.store.posted(&meters).await?;
     let posted = |meter: Meter| posted.get(&meter).copied();
     let mut spans = spending::open(account, &pods, posted, now);
     let mut query = TransferQuery {
