@@ -140,8 +140,7 @@ async fn work_out(core: &Core, account: &AccountId) -> Result<(Changes, Option<T
         // What else is due, and when, is worked out on what this writes.
         Some(now)
     };
-    let judged = !changes.pods.is_empty() || !changes.documents.is_empty();
-    if judged && !broken(Rule::DryOnFreshAccount) {
+    if !changes.pods.is_empty() || !changes.documents.is_empty() {
         changes
             .conditions
             .extend(row.map(|row| Condition::AccountAt {

@@ -452,9 +452,7 @@ async fn settle(core: &Core, readings: &[billing::Reading], changes: &mut Change
     changes.touch.extend(lockable);
     let settlement = core.billing.settle(readings).await?;
     changes.meters.extend(settlement.totals);
-    if !broken(Rule::DryComesFirst) {
-        changes.conditions.extend(settlement.conditions);
-    }
+    changes.conditions.extend(settlement.conditions);
     Ok(())
 }
 

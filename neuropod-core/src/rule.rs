@@ -48,10 +48,6 @@ pub enum Rule {
     UnknownIsNotNothing,
     /// What runs dry is charged to the instant at which nothing was left, not to the one at which that is found.
     DryIsAnInstant,
-    /// Nothing is opened or closed for a payer whose balance has run out before that has led to what it leads to.
-    DryComesFirst,
-    /// What runs dry is stopped only if nothing about its payer has changed since that was found.
-    DryOnFreshAccount,
 }
 
 #[cfg(feature = "testing")]

@@ -61,20 +61,14 @@ async fn history(seed: u64, watch: Watch, store: impl FnOnce(u64) -> Arc<dyn Sto
         .await;
         act(&mut world, &mut wished).await;
     }
-    calm(&mut world).await;
+    world.calm_down();
+    world.watch.note(|| "calm".to_owned());
     quiet().await;
     oracle::at_rest(&world, &wished).await;
 
     delete_all(&world).await;
     quiet().await;
     oracle::at_the_end(&world).await;
-}
-
-/// From now on nothing goes wrong, and nobody runs out of money: what does would not be at rest in time.
-pub(crate) async fn calm(world: &mut World) {
-    world.calm_down();
-    world.watch.note(|| "calm".to_owned());
-    give(world, 100_000_000).await;
 }
 
 /// Waits as long as a history is watched after its last fault.
@@ -149,22 +143,18 @@ async fn launch(world: &mut World, wished: &mut BTreeMap<PodId, Desired>) {
 /// Gives the poor one something, and says so twice if the answer is late.
 async fn credit(world: &mut World) {
     let some = 10_000 + 10_000 * world.dice.below(20) as i64;
-    give(world, some).await;
-}
-
-async fn give(world: &World, amount: i64) {
     let poor = &world.people[0].user;
     let platform = replica(world);
     let id = format!("more {}", world.dice.seed());
     let limit = impatience(world);
     for _ in 0..2 {
-        let credit = world::funding(poor, &id, amount, platform.clock().now());
+        let credit = world::funding(poor, &id, some, platform.clock().now());
         let given = platform.billing().credit(&credit);
         if matches!(tokio::time::timeout(limit, given).await, Ok(Ok(()))) {
             break;
         }
     }
-    world.watch.note(|| format!("{amount} for {}", poor.name));
+    world.watch.note(|| format!("{some} for {}", poor.name));
 }
 
 pub(crate) async fn verb(

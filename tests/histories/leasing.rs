@@ -8,7 +8,7 @@ use neuropod::pod::Desired;
 use neuropod::rule::{Rule, break_rule};
 use neuropod::store::{PodFilter, StoreExt};
 
-use crate::driver::{self, calm, delete_all, quiet, verb};
+use crate::driver::{self, delete_all, quiet, verb};
 use crate::faults::Faults;
 use crate::oracle;
 use crate::watched::{Record, Watch};
@@ -33,7 +33,7 @@ async fn history(seed: u64, watch: Watch) {
         act(&mut world).await;
         on_one_row_each(&world).await;
     }
-    calm(&mut world).await;
+    world.calm_down();
     quiet().await;
     oracle::at_rest(&world, &BTreeMap::new()).await;
     delete_all(&world).await;

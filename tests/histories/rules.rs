@@ -55,6 +55,4 @@ each_rule_is_missed! {
     a_stray_is_judged_on_a_fresh_row: StrayOnFreshRow,
     containers_are_removed_by_run: RemoveByRun,
     dry_is_an_instant: DryIsAnInstant,
-    what_is_dry_comes_first: DryComesFirst,
-    dry_is_judged_on_a_fresh_account: DryOnFreshAccount,
 }

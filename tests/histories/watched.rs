@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use neuropod::id::{AccountId, PodId, RunId, UserId};
 use neuropod::memory::MemoryOrchestrator;
+use neuropod::money::Money;
 use neuropod::orchestrator::*;
 use neuropod::pod::{Pod, Reason, Run};
 use neuropod::store::*;
@@ -251,6 +252,18 @@ impl WatchedStore {
         answers
     }
 
+    /// Nobody is metered past nothing.
+    async fn check_debts(&self, changes: &Changes) {
+        for payer in changes.meters.iter().map(|total| &total.payer) {
+            let account = self.inner.account(payer).await.unwrap();
+            let posted = account.filter(|a| a.id.is_customer()).map(|a| a.posted);
+            if let Some(owes) = posted.filter(|posted| *posted < Money::ZERO) {
+                self.watch
+                    .wrong(format!("{payer}: owes {owes}: metered past nothing"));
+            }
+        }
+    }
+
     /// Whom a write stops because nothing is left, and what really is left at the instant it names, and right after it.
     async fn dry(&self, before: &[Option<Pod>], changes: &Changes) -> Option<String> {
         let stopped = before.iter().flatten().zip(&changes.pods);
@@ -315,6 +328,7 @@ impl Store for WatchedStore {
         self.check_holds(changes, &result, &affordable).await;
         if result.is_ok() {
             self.check(&before, changes);
+            self.check_debts(changes).await;
         }
         result
     }

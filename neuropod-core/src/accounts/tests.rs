@@ -332,6 +332,58 @@ mod run_dry {
         assert_eq!(left(&scene, &who).await.left(), Money::ZERO);
     }
 
+    /// Money that comes while a pass is looking is not overlooked: what the pass has found is no longer so.
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_stopped_for_a_payer_who_has_money_by_then() {
+        let scene = Scene::new().await;
+        let who = client(&scene, 7, 10).await;
+        let id = scene
+            .platform
+            .launch(&who, &ask("rtx-4050"))
+            .await
+            .unwrap()
+            .id;
+        scene.platform.run_until_idle().await.unwrap();
+        tokio::time::advance(Duration::from_secs(2 * 3_600 + 60)).await;
+        let (store, account) = (scene.store.clone(), AccountId::of(who.user.id));
+        let mut given = false;
+        let at = scene.core().clock.now();
+        let payer = account.clone();
+        scene.plan(move |operation| {
+            // The last that is read before the pass writes what it has found.
+            if operation == "documents" && !std::mem::replace(&mut given, true) {
+                let more = crate::store::Transfer {
+                    id: "meanwhile".to_owned(),
+                    debit: AccountId::from("funding"),
+                    credit: payer.clone(),
+                    amount: euros(100),
+                    memo: String::new(),
+                    actor: None,
+                    at,
+                    charge: None,
+                };
+                let changes = Changes {
+                    touch: vec![payer.clone()],
+                    transfers: vec![more],
+                    ..Changes::default()
+                };
+                let written = futures::FutureExt::now_or_never(store.commit(&changes));
+                written.unwrap().unwrap();
+            }
+            crate::fault::Fault::default()
+        });
+        let claimed = Claimed::new(scene.claim(&WorkKey::Account(account)).await);
+        super::super::pass(scene.core(), &AccountId::of(who.user.id), &claimed)
+            .await
+            .unwrap();
+        pass_time(&scene, 30).await;
+        let pod = scene.pod(id).await;
+        assert_eq!(
+            (pod.phase(), pod.run.unwrap().cutoff),
+            (Phase::Running, None)
+        );
+    }
+
     /// Between a delete and the end of what is left of a pod, nobody spends what its volume has cost.
     #[tokio::test(start_paused = true)]
     async fn what_a_volume_has_cost_is_posted_with_the_delete() {
