@@ -64,6 +64,26 @@ async fn store(config: &Config) -> Result<Arc<dyn Store>> {
     }
 }
 
+/// A store that is there already: who wants to look at one is not to make it.
+///
+/// # Errors
+/// If nothing is kept, there is no such file, or the database does not answer.
+pub(crate) async fn existing_store(config: &Config) -> Result<Arc<dyn Store>> {
+    let url = config.database_url.reveal();
+    let nothing = |message: String| Err(Error::invalid("", message).during("DATABASE_URL"));
+    if url == "memory:" {
+        return nothing("A database in memory is gone with its process.".to_owned());
+    }
+    if let Some(rest) = url.strip_prefix("sqlite:") {
+        let file = rest.trim_start_matches("//").split('?').next();
+        let file = file.unwrap_or_default();
+        if !std::path::Path::new(file).is_file() {
+            return nothing(format!("There is no database at {file}."));
+        }
+    }
+    store(config).await
+}
+
 async fn orchestrator(config: &Config, store: &dyn Store) -> Result<Arc<dyn Orchestrator>> {
     match config.orchestrator {
         Backend::Memory => {

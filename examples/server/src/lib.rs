@@ -15,6 +15,7 @@ mod edge;
 mod export;
 mod health;
 mod idempotency;
+mod ledger;
 mod logs;
 mod page;
 mod pods;
@@ -39,6 +40,7 @@ use neuropod::pod::Resources;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use config::{Backend, Bills, Config, LogFormat};
+pub use ledger::{Command, Ledger, examine};
 pub use serve::serve;
 
 use edge::Edge;

@@ -4,8 +4,18 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use neuropod_server::{Config, LogFormat, serve};
+use neuropod_server::{Command, Config, LogFormat, examine, serve};
 use tracing_subscriber::EnvFilter;
+
+/// A server for renting GPU containers.
+#[derive(Debug, Parser)]
+#[command(name = "neuropod-server", version)]
+struct Program {
+    #[command(flatten)]
+    config: Config,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -14,7 +24,7 @@ async fn main() -> ExitCode {
         eprintln!("The file .env can't be read: every line of it must be NAME=value.");
         return ExitCode::FAILURE;
     }
-    let config = Config::parse();
+    let Program { config, command } = Program::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -24,8 +34,13 @@ async fn main() -> ExitCode {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
-    match serve(config).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let good = match command {
+        None => serve(config).await.map(|()| true),
+        Some(Command::Ledger(ledger)) => examine(&config, &ledger).await,
+    };
+    match good {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             tracing::error!("{e:?}");
             ExitCode::FAILURE

@@ -3,6 +3,7 @@
 mod access;
 mod bad_input;
 mod edges;
+mod ledger;
 mod money;
 mod program;
 mod replicas;

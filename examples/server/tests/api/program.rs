@@ -11,7 +11,7 @@ use crate::support::{ANA, Request, SECRET, a_pod};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_neuropod-server");
 
-fn program(arguments: &[&str]) -> Command {
+pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command
         .args(arguments)
