@@ -3,11 +3,13 @@
 //! `NEUROPOD_TEST_DOCKER` names the engine, which has the demo image; `NEUROPOD_TEST_POSTGRES` names a PostgreSQL:
 //! `cargo xtask test` does all that.
 
+mod all_killed;
 mod amid_pull;
 mod by_hand;
 mod client;
 mod engine;
 mod engine_kills;
+mod frozen;
 mod full_disk;
 #[path = "../support/given.rs"]
 mod given;
@@ -18,6 +20,7 @@ mod hook;
 #[path = "../support/http.rs"]
 mod http;
 mod kill9;
+mod outage;
 mod own_engine;
 mod pods;
 #[path = "../support/program.rs"]
@@ -27,6 +30,7 @@ mod races;
 #[allow(dead_code, unreachable_pub)] // each test takes what it needs
 mod registry;
 mod restored;
+mod shop;
 mod space;
 mod trap;
 mod volumes;

@@ -6,7 +6,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
-use bollard::query_parameters::ImportImageOptions;
+use bollard::query_parameters::{
+    ImportImageOptions, InspectContainerOptions, ListContainersOptions,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::process::{Child, Command};
 
@@ -17,7 +19,7 @@ const STARTED_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) struct OwnEngine {
     folder: PathBuf,
     live_restore: bool,
-    _containerd: Child,
+    containerd: Child,
     dockerd: Child,
     pub(crate) docker: Docker,
 }
@@ -30,21 +32,14 @@ impl OwnEngine {
             "version = 2\nroot = '{place}/containerd'\nstate = '{place}/containerd-run'\n\
              disabled_plugins = ['io.containerd.grpc.v1.cri']\n[grpc]\naddress = '{place}/containerd.sock'\n"
         );
-        let file = folder.join("containerd.toml");
-        std::fs::write(&file, settings).unwrap();
-        let containerd = spawn(folder, "containerd", &["--config", &file.to_string_lossy()]);
-        let socket = folder.join("containerd.sock");
-        let deadline = Instant::now() + STARTED_WITHIN;
-        while !socket.exists() {
-            assert!(Instant::now() < deadline, "{}", log(folder, "containerd"));
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        std::fs::write(folder.join("containerd.toml"), settings).unwrap();
+        let containerd = containerd(folder).await;
         let mut dockerd = dockerd(folder, live_restore);
         let docker = answers(folder, &mut dockerd).await;
         let engine = Self {
             folder: folder.to_owned(),
             live_restore,
-            _containerd: containerd,
+            containerd,
             dockerd,
             docker,
         };
@@ -64,6 +59,51 @@ impl OwnEngine {
     /// Whether its containers outlive it.
     pub(crate) fn restores(&self) -> bool {
         self.live_restore
+    }
+
+    /// `SIGSTOP`: it takes calls and answers none.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// `SIGCONT`.
+    pub(crate) fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        send(signal, &[self.dockerd.id().expect("it is alive")]);
+    }
+
+    /// `SIGKILL` to all there is of it at once: itself, containerd, the shims and the containers.
+    pub(crate) async fn kill_all(&mut self) {
+        let mut pids: Vec<u32> = [&self.dockerd, &self.containerd]
+            .map(|child| child.id().unwrap())
+            .into();
+        for container in self
+            .docker
+            .list_containers(None::<ListContainersOptions>)
+            .await
+            .unwrap()
+        {
+            let id = container.id.unwrap();
+            let none = None::<InspectContainerOptions>;
+            let inspected = self.docker.inspect_container(&id, none).await.unwrap();
+            let pid = inspected.state.unwrap().pid.unwrap();
+            let pid = u32::try_from(pid).unwrap();
+            pids.extend([pid, parent(pid)]);
+        }
+        send("KILL", &pids);
+        self.dockerd.wait().await.unwrap();
+        self.containerd.wait().await.unwrap();
+    }
+
+    /// A new one where all was killed; returns with its first answer.
+    pub(crate) async fn start_again(&mut self) {
+        std::fs::remove_file(self.folder.join("containerd.sock")).unwrap();
+        self.containerd = containerd(&self.folder).await;
+        self.dockerd = dockerd(&self.folder, self.live_restore);
+        answers(&self.folder, &mut self.dockerd).await;
     }
 
     /// `SIGKILL`, and a new one; returns with its first answer.
@@ -92,6 +132,18 @@ async fn answers(folder: &Path, dockerd: &mut Child) -> Docker {
     }
 }
 
+async fn containerd(folder: &Path) -> Child {
+    let file = folder.join("containerd.toml");
+    let containerd = spawn(folder, "containerd", &["--config", &file.to_string_lossy()]);
+    let socket = folder.join("containerd.sock");
+    let deadline = Instant::now() + STARTED_WITHIN;
+    while !socket.exists() {
+        assert!(Instant::now() < deadline, "{}", log(folder, "containerd"));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    containerd
+}
+
 fn dockerd(folder: &Path, live_restore: bool) -> Child {
     let place = |name: &str| folder.join(name).display().to_string();
     let host = format!("unix://{}", place("docker.sock"));
@@ -107,6 +159,27 @@ fn dockerd(folder: &Path, live_restore: bool) -> Child {
     arguments.extend(live_restore.then(|| "--live-restore".to_owned()));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     spawn(folder, "dockerd", &arguments)
+}
+
+fn send(signal: &str, pids: &[u32]) {
+    let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
+    let kill = format!("kill -s {signal} {}", pids.join(" "));
+    let sent = std::process::Command::new("sh")
+        .args(["-c", &kill])
+        .status();
+    assert!(sent.unwrap().success(), "{kill}");
+}
+
+/// Of a process: of a container's first one, its shim.
+fn parent(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, after_name) = stat.rsplit_once(')').unwrap();
+    after_name
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 fn spawn(folder: &Path, program: &str, arguments: &[&str]) -> Child {
