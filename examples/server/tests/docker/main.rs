@@ -20,6 +20,7 @@ mod hook;
 #[path = "../support/http.rs"]
 mod http;
 mod kill9;
+mod lifecycles;
 mod outage;
 mod own_engine;
 mod pods;
