@@ -19,11 +19,9 @@ const VERSIONS: u64 = 3;
 /// Rows that a launch writes in all: the pod's, its five places, its work, its port, an event each time.
 const ROWS: u64 = VERSIONS + 5 + VERSIONS + 1 + VERSIONS;
 
-/// Writes the rows of many launches in plain batches.
-pub async fn measure(url: &str, scale: Scale) -> Result<()> {
-    // Makes the tables.
+/// A connection to a database that has the store's tables.
+async fn tables(url: &str) -> Result<AnyConnection> {
     drop(SqlStore::open(url).await?);
-    let body = serde_json::to_string(&fleet::running_pod().await?).expect("a pod is plain data");
     let mut connection = AnyConnection::connect(url)
         .await
         .expect("it was open just now");
@@ -32,6 +30,61 @@ pub async fn measure(url: &str, scale: Scale) -> Result<()> {
         let told = sqlx::raw_sql(settings).execute(&mut connection).await;
         told.expect("SQLite does what the store tells it too");
     }
+    Ok(connection)
+}
+
+/// Writes the rows of many settlements in plain batches: a meter, a transfer, and one of `accounts` accounts each. How
+/// many settlements a second.
+pub async fn settlements(url: &str, count: u64, accounts: u64) -> Result<f64> {
+    let mut connection = tables(url).await?;
+    let began = Instant::now();
+    let mut first = 0;
+    while first < count {
+        let batch = first..(first + BATCH).min(count);
+        first = batch.end;
+        let transaction = connection.begin().await.expect("a transaction begins");
+        let written = settle(transaction, batch, accounts).await;
+        written.expect("plain rows can be written");
+    }
+    Ok(count as f64 / began.elapsed().as_secs_f64())
+}
+
+async fn settle(
+    mut transaction: Transaction<'_, Any>,
+    batch: std::ops::Range<u64>,
+    accounts: u64,
+) -> sqlx::Result<()> {
+    let hash = "0".repeat(64);
+    for n in batch {
+        let meter = format!("run/{}/1", fleet::run(n).pod);
+        let account = format!("user:{}", n % accounts);
+        let sql = "INSERT INTO accounts (id, posted, unlimited, version, transfers, head, seal) \
+                   VALUES ($1, 0, 0, 1, 1, $2, 0) ON CONFLICT (id) DO UPDATE SET \
+                   posted = excluded.posted, version = excluded.version, \
+                   transfers = excluded.transfers, head = excluded.head, seal = excluded.seal";
+        let query = sqlx::query(sql).bind(&account).bind(&hash);
+        query.execute(&mut *transaction).await?;
+        let sql = "INSERT INTO meters (meter, total, closed, until, seal) VALUES ($1, 1, 1, 1, 1)";
+        let query = sqlx::query(sql).bind(&meter);
+        query.execute(&mut *transaction).await?;
+        let sql = "INSERT INTO transfers (id, epoch, xid, n, debit, credit, amount, memo, at, \
+                   meter, product, quantity, rate, used_from, used_to, debit_seq, debit_hash, seal) \
+                   VALUES ($1, 1, 1, $2, $3, 'revenue', 1, $1, 1, $4, 'rtx-4090', 1, 1, 1, 1, 1, $5, 1)";
+        let query = sqlx::query(sql)
+            .bind(format!("meter/{meter}/last"))
+            .bind(n as i64)
+            .bind(&account)
+            .bind(&meter)
+            .bind(&hash);
+        query.execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
+
+/// Writes the rows of many launches in plain batches.
+pub async fn measure(url: &str, scale: Scale) -> Result<()> {
+    let mut connection = tables(url).await?;
+    let body = serde_json::to_string(&fleet::running_pod().await?).expect("a pod is plain data");
     let launches = scale.of(20_000, 20);
     let (began, cpu) = (Instant::now(), process::cpu());
     let mut first = 0;
