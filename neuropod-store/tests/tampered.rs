@@ -73,7 +73,7 @@ async fn on_postgres() {
 
 /// Transfers of every kind: to and between customers, of meters with and without a refund, of the platform itself.
 async fn fill(store: &dyn Store) {
-    for n in 0..6_u64 {
+    for n in 0..4_u64 {
         let between = Transfer {
             debit: account(2),
             actor: Some(user_id(3)),
@@ -156,7 +156,7 @@ async fn tamper(url: &str) {
     let mut intruder = Intruder { store, connection };
     let whole = intruder.report().await;
     assert!(whole.findings.is_empty(), "{whole}");
-    assert_eq!((whole.accounts, whole.meters), (3, 12));
+    assert_eq!((whole.accounts, whole.meters), (3, 8));
     for (table, ..) in TABLES {
         let copy = format!("CREATE TABLE {table}_before AS SELECT * FROM {table}");
         intruder.execute(&copy).await;
@@ -208,7 +208,7 @@ async fn every_column(intruder: &mut Intruder) {
                 .await;
         }
     }
-    assert!(changed > 300, "{changed} values were changed");
+    assert!(changed > 200, "{changed} values were changed");
 }
 
 /// Rows that are taken away, put in with everything in them as it should be, and exchanged.
@@ -251,12 +251,12 @@ async fn rows_that_go_and_come(intruder: &mut Intruder) {
     intruder.execute("DROP TABLE twin").await;
 
     let swap = "UPDATE transfers SET credit_seq = (SELECT b.credit_seq FROM transfers_before AS b \
-         WHERE b.id = CASE transfers.id WHEN 'fund 1' THEN 'fund 4' ELSE 'fund 1' END) \
-         WHERE id IN ('fund 1', 'fund 4')";
+         WHERE b.id = CASE transfers.id WHEN 'fund 0' THEN 'fund 3' ELSE 'fund 0' END) \
+         WHERE id IN ('fund 0', 'fund 3')";
     let undo = "UPDATE transfers SET credit_seq = (SELECT b.credit_seq FROM transfers_before AS b \
-         WHERE b.id = transfers.id) WHERE id IN ('fund 1', 'fund 4')";
+         WHERE b.id = transfers.id) WHERE id IN ('fund 0', 'fund 3')";
     intruder
-        .names(swap, undo, &["transfer fund 1", "transfer fund 4"])
+        .names(swap, undo, &["transfer fund 0", "transfer fund 3"])
         .await;
 }
 
