@@ -18,12 +18,10 @@ pub fn charged(run: &Run, t: Time) -> Duration {
     run.cutoff.map_or(t, |c| t.min(c)).since(from)
 }
 
-/// What an open run has cost by `t`; never past the instant it was last seen, if a list has missed it.
+/// What an open run has cost by `t`, if it runs until then: its last total is never above this. A list that has missed it
+/// does not lower that, since what is left of its container may still tell when it ended.
 pub fn run_total(run: &Run, t: Time) -> Money {
-    price(
-        run.terms.run_rate,
-        charged(run, run.last_seen.map_or(t, |seen| t.min(seen))),
-    )
+    price(run.terms.run_rate, charged(run, t))
 }
 
 /// What a volume has cost by `t`.
@@ -102,7 +100,6 @@ pub fn burn<'a>(payer: &AccountId, pods: impl IntoIterator<Item = &'a Pod>, t: T
         let run = pod.run.as_ref().filter(|run| {
             run.terms.payer == *payer
                 && run.charged_from.is_some()
-                && run.last_seen.is_none()
                 && run.cutoff.is_none_or(|cutoff| cutoff > t)
         });
         let volume = pod.volume.as_ref();

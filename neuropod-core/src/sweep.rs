@@ -200,8 +200,6 @@ async fn judge_differing(
     };
     if let Some(run) = pod.run.as_mut().filter(missed) {
         run.last_seen = Some(last_seen(run, before));
-        // Less is counted than whoever judges the payer may have read.
-        changes.touch.extend(core.lockable(&run.terms.payer));
         changes.pods.push(pod);
     }
     Ok(())

@@ -38,8 +38,7 @@ pub fn by(pod: &Pod, meter: Meter, at: Time) -> Option<Used> {
     match meter {
         Meter::Run(..) => {
             let run = pod.run.as_ref()?;
-            let seen = run.last_seen.map_or(at, |seen| at.min(seen));
-            Some(of_run(pod, run, funds::charged(run, seen)))
+            Some(of_run(pod, run, funds::charged(run, at)))
         }
         Meter::Volume(_) => {
             let volume = pod.volume.as_ref()?;
@@ -55,7 +54,7 @@ mod tests {
     use crate::money::Money;
 
     #[test]
-    fn a_run_is_used_from_its_charged_start_to_its_cutoff_or_to_where_it_was_last_seen() {
+    fn a_run_is_used_from_its_charged_start_to_its_cutoff() {
         let mut pod = running();
         let meter = Meter::Run(pod.id, 1);
         let span = |pod: &Pod| {
@@ -65,7 +64,7 @@ mod tests {
         assert_eq!(span(&pod), (at(1), at(100)));
         let run = pod.run.as_mut().unwrap();
         (run.last_seen, run.cutoff) = (Some(at(50)), Some(at(60)));
-        assert_eq!(span(&pod), (at(1), at(50)));
+        assert_eq!(span(&pod), (at(1), at(60)));
         pod.run.as_mut().unwrap().cutoff = Some(at(40));
         assert_eq!(span(&pod), (at(1), at(40)));
         pod.run = None;

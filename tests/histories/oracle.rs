@@ -173,7 +173,7 @@ pub(crate) fn price(rate: Money, elapsed: Duration) -> Money {
 
 /// What a run has cost by `t`.
 pub(crate) fn run_price(run: &Run, t: Time) -> Money {
-    let ends = [Some(t), run.cutoff, run.last_seen];
+    let ends = [Some(t), run.cutoff];
     let end = ends.into_iter().flatten().min().unwrap();
     let elapsed = run
         .charged_from
