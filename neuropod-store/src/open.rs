@@ -6,7 +6,7 @@ use neuropod_core::id::{Entropy, Token};
 use neuropod_core::{Error, Result};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row, SqlSafeStr};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, SqlSafeStr};
 use tokio::task::JoinSet;
 
 use crate::SqlStore;
@@ -68,6 +68,12 @@ async fn connect(url: &str, dialect: Dialect, connections: u32) -> Result<AnyPoo
         .acquire_timeout(PATIENCE)
         // A broken connection shows by its first statement, which costs no more than a test before each.
         .test_before_acquire(dialect == Dialect::Postgres)
+        // After an error that SQLite itself rolls back for, such as a full disk, the driver takes the transaction for open,
+        // and can't begin another one on that connection.
+        .before_acquire(|connection, _| {
+            let is_idle = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_idle) })
+        })
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 sqlx::raw_sql(dialect.settings())

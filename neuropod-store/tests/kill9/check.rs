@@ -112,7 +112,7 @@ async fn documents(store: &dyn Store) -> Vec<String> {
     }
 }
 
-async fn transfers_of(store: &dyn Store, account: &AccountId) -> Vec<Transfer> {
+pub(crate) async fn transfers_of(store: &dyn Store, account: &AccountId) -> Vec<Transfer> {
     let mut query = TransferQuery {
         account: account.clone(),
         after: None,

@@ -61,7 +61,13 @@ async fn write_one_by_one(store: Arc<dyn Store>, name: String, n: u64, mut dice:
 }
 
 /// A commit whose name is in every table.
-fn changes(name: &str, n: u64, version: u64, refuse: bool, dice: &mut fastrand::Rng) -> Changes {
+pub(crate) fn changes(
+    name: &str,
+    n: u64,
+    version: u64,
+    refuse: bool,
+    dice: &mut fastrand::Rng,
+) -> Changes {
     let mut row = pod(n, n % ACCOUNTS);
     row.version = version;
     row.volume = Some(volume(n % ACCOUNTS, money(1), at(0)));
