@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::billing::{Balance, Reading};
+use crate::billing::Balance;
 use crate::budget::{self, Limit, Spent};
 use crate::claimed::Claimed;
 use crate::error::{Error, ErrorKind, Result};
@@ -18,6 +18,7 @@ use crate::money::price;
 use crate::platform::Core;
 use crate::pod::{Pod, Reason, Volume};
 use crate::rule::{Rule, broken};
+use crate::settling::settle;
 use crate::store::{Changes, Condition, DocChange, Document, PodFilter, StoreExt, Wake, WorkKey};
 use crate::time::Time;
 use crate::{posting, reconcile, wish};
@@ -134,7 +135,7 @@ async fn work_out(core: &Core, account: &AccountId) -> Result<(Changes, Option<T
     };
     let next = if changes.pods.is_empty() {
         let (readings, next_month) = posting::due(account, &pods, now);
-        post(core, &readings, &mut changes).await?;
+        settle(core, &readings, &mut changes).await?;
         next_notice.into_iter().chain(next_month).min()
     } else {
         // What else is due, and when, is worked out on what this writes.
@@ -148,7 +149,7 @@ async fn work_out(core: &Core, account: &AccountId) -> Result<(Changes, Option<T
                 version: row.version,
             }));
     }
-    if !changes.pods.is_empty() || !changes.meters.is_empty() {
+    if !changes.pods.is_empty() {
         changes.touch.extend(core.lockable(account));
     }
     Ok((changes, next))
@@ -173,7 +174,7 @@ async fn weigh(
         change(core, pods, changes, |pod| {
             wish::run_dry(pod, account, dry, until)
         });
-        post(core, &posting::readings(account, pods, dry), changes).await?;
+        settle(core, &posting::readings(account, pods, dry), changes).await?;
     } else if pays_again(&balance, account, pods) {
         change(core, pods, changes, |pod| {
             wish::fund_again(pod, account, now)
@@ -235,14 +236,6 @@ fn change(core: &Core, pods: &[Pod], changes: &mut Changes, how: impl Fn(&mut Po
             changes.pods.push(after);
         }
     }
-}
-
-/// Posts what these readings tell.
-async fn post(core: &Core, readings: &[Reading], changes: &mut Changes) -> Result<()> {
-    let settlement = core.billing.settle(readings).await?;
-    changes.meters.extend(settlement.totals);
-    changes.conditions.extend(settlement.conditions);
-    Ok(())
 }
 
 /// Tells the owner of the account on which rung he is now, if it is one further down than he was told, and which limit of his

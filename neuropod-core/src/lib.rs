@@ -44,6 +44,7 @@ pub mod rule;
 mod rule;
 #[cfg(all(test, feature = "testing"))]
 mod scene;
+mod settling;
 pub mod spending;
 pub mod store;
 mod sweep;

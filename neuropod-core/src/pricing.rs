@@ -133,13 +133,18 @@ impl Cost {
 impl PriceList {
     /// What `spec` costs per hour; `None` if its GPU is not in the catalogue.
     pub fn cost(&self, spec: &PodSpec) -> Option<Cost> {
+        self.cost_of(&spec.gpu, spec.container_disk_gb, spec.volume_disk_gb)
+    }
+
+    /// What a GPU and disks of so many GB cost per hour; `None` if the GPU is not in the catalogue.
+    pub fn cost_of(&self, gpu: &GpuId, container_gb: u32, volume_gb: u32) -> Option<Cost> {
         let times = |price: Money, gb: u32| {
             Money::from_micros(price.as_micros().saturating_mul(i64::from(gb)))
         };
         Some(Cost {
-            gpu: self.gpus.get(&spec.gpu)?.price,
-            container_disk: times(self.container_disk.price, spec.container_disk_gb),
-            volume_disk: times(self.volume_disk.price, spec.volume_disk_gb),
+            gpu: self.gpus.get(gpu)?.price,
+            container_disk: times(self.container_disk.price, container_gb),
+            volume_disk: times(self.volume_disk.price, volume_gb),
         })
     }
 

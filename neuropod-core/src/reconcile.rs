@@ -11,10 +11,8 @@ use crate::claimed::Claimed;
 use crate::decide::{self, End, Looked, Started, Step, decide};
 use crate::error::{Error, ErrorKind, Result, RetryCause};
 use crate::event::EventKind;
-use crate::funds;
 use crate::id::{AccountId, PodId, RunId};
 use crate::life;
-use crate::money::Money;
 use crate::orchestrator::{Ensured, Seen};
 use crate::platform::Core;
 use crate::pod::{Desired, Pod};
@@ -22,7 +20,7 @@ use crate::queue;
 use crate::rule::{Rule, broken};
 use crate::store::{Changes, Condition, LeaseChange, Meter, Wake, WorkKey};
 use crate::time::Time;
-use crate::{accounts, billing, log, sweep, usage, wish};
+use crate::{accounts, billing, log, settling, sweep, usage, wish};
 
 /// A pass takes so many steps at most before it lets others have a turn.
 const STEPS: usize = 32;
@@ -123,7 +121,7 @@ async fn step(
     let mut expired = pod.clone();
     if wish::expire(&mut expired, core.clock.now()) {
         let mut changes = Changes::default();
-        close_volume(core, &expired, &mut changes).await?;
+        settling::close_volume(core, &expired, &mut changes).await?;
         return again(write(core, work, &pod, expired, changes).await?);
     }
 
@@ -270,7 +268,7 @@ async fn purge(core: &Core, pod: Pod, work: &Claimed) -> Result<Next> {
     changes
         .events
         .push(core.pod_event(EventKind::PodGone, &after));
-    close_volume(core, &pod, &mut changes).await?;
+    settling::close_volume(core, &pod, &mut changes).await?;
     let next = commit_last(core, &pod, after, changes, work, None).await?;
     if broken(Rule::RowOutlivesContainer) {
         core.orchestrator.purge(pod.id).await?;
@@ -324,32 +322,7 @@ async fn record(
     let mut after = pod.clone();
     let all_ready = started.endpoints.iter().all(|e| e.ready);
     life::record(&mut after, started, volume, looked.after);
-    let opened = [
-        after
-            .run
-            .as_ref()
-            .map(|r| (Meter::Run(pod.id, r.n), &r.terms.payer)),
-        after
-            .volume
-            .as_ref()
-            .map(|v| (Meter::Volume(pod.id), &v.payer)),
-    ];
-    let reading = |(meter, payer): (Meter, &AccountId)| {
-        Some(billing::Reading {
-            meter,
-            payer: payer.clone(),
-            generation: match (meter, &after.run) {
-                (Meter::Run(..), Some(run)) => run.generation,
-                _ => after.generation,
-            },
-            total: Money::ZERO,
-            last: false,
-            at: looked.after,
-            used: usage::by(&after, meter, looked.after)?,
-        })
-    };
-    let opened = opened.into_iter().flatten();
-    let opened: Vec<_> = opened.filter_map(reading).collect();
+    let opened = settling::opened(&after, looked.after);
     let payers: BTreeSet<&AccountId> = opened.iter().map(|reading| &reading.payer).collect();
     let mut changes = Changes {
         wakes: payers
@@ -358,7 +331,7 @@ async fn record(
             .collect(),
         ..Changes::default()
     };
-    settle(core, &opened, &mut changes).await?;
+    settling::settle(core, &opened, &mut changes).await?;
     let is_running = after.run.as_ref().is_some_and(|r| after.is_current(r));
     if let Some(run) = after.run.as_mut().filter(|_| all_ready) {
         run.ready_at = Some(looked.after);
@@ -402,7 +375,7 @@ async fn close(
             at: core.clock.now(),
             used: usage::of_run(&pod, run, end.charged(run, seen_at, last_seen)),
         };
-        settle(core, &[reading], &mut changes).await?;
+        settling::settle(core, &[reading], &mut changes).await?;
     } else {
         changes.touch.extend(core.lockable(&run.terms.payer));
     }
@@ -424,36 +397,6 @@ async fn close(
         });
     }
     again(write(core, work, &pod, after, changes).await?)
-}
-
-/// Adds what the volume of `pod` has come to, if it counts no more. That is posted with the delete itself: until nothing is
-/// left of the pod its owner could spend it otherwise.
-pub(crate) async fn close_volume(core: &Core, pod: &Pod, changes: &mut Changes) -> Result<()> {
-    let now = core.clock.now();
-    let Some(volume) = pod.volume.as_ref().filter(|volume| volume.closed) else {
-        return Ok(());
-    };
-    let reading = billing::Reading {
-        meter: Meter::Volume(pod.id),
-        payer: volume.payer.clone(),
-        generation: pod.generation,
-        total: funds::volume_total(volume, now),
-        last: true,
-        at: now,
-        used: usage::of_volume(pod, volume, now),
-    };
-    settle(core, &[reading], changes).await
-}
-
-/// Adds what `readings` lead to, and locks who pays.
-async fn settle(core: &Core, readings: &[billing::Reading], changes: &mut Changes) -> Result<()> {
-    let payers: BTreeSet<&AccountId> = readings.iter().map(|reading| &reading.payer).collect();
-    let lockable = payers.into_iter().filter_map(|payer| core.lockable(payer));
-    changes.touch.extend(lockable);
-    let settlement = core.billing.settle(readings).await?;
-    changes.meters.extend(settlement.totals);
-    changes.conditions.extend(settlement.conditions);
-    Ok(())
 }
 
 /// Writes `after` in place of `before`, with an event if a user can see the difference. Answers the row as it is now.

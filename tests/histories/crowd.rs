@@ -193,7 +193,7 @@ async fn whatever_the_engines_clock_does_nothing_is_charged_that_did_not_pass() 
         let given = crowd.left().await;
         crowd.clock.jump(seconds);
         crowd.run(LASTS / 4).await;
-        // One ends by its owner, one by somebody else, one by its engine's restart; one goes on until nothing is left.
+        // One ends by its owner, one by somebody else, one vanishes; one goes on until nothing is left.
         crowd
             .platform
             .stop(&crowd.people[0], before[0].id)

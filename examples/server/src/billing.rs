@@ -8,7 +8,7 @@ use neuropod::budget::Period;
 use neuropod::id::{AccountId, UserId};
 use neuropod::spending::{self, Group};
 use neuropod::store::Transfer;
-use neuropod::{Clock, Error, ErrorKind, Time};
+use neuropod::{Clock, Time};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ impl Asked {
             }),
             None => Ok(None),
         };
-        let first = first_of_month(now);
+        let (first, _) = Period::Month.around(now);
         let (from, to) = (read("from", &self.from)?, read("to", &self.to)?);
         let (from, to) = (from.unwrap_or(first), to.unwrap_or(now));
         if from > to {
@@ -68,11 +68,6 @@ fn instant(text: &str) -> Option<Time> {
         text.to_owned()
     };
     text.parse().ok()
-}
-
-fn first_of_month(now: Time) -> Time {
-    let month: String = now.to_string().chars().take(7).collect();
-    instant(&format!("{month}-01")).unwrap_or(Time::EPOCH)
 }
 
 /// What may be spent: an amount, or the original's word for one without end.
@@ -224,10 +219,6 @@ pub(crate) async fn credit(
         UserId::from_bytes([0; 12])
     });
     fields.done()?;
-    let found = app.platform.store().user(user).await?;
-    if found.is_none() {
-        return Err(Error::new(ErrorKind::NotFound, "There is no such user.").into());
-    }
     let balance = app.platform.credit(&who, &id, user, amount, &memo).await?;
     Ok(answer::data(shown(&balance)))
 }

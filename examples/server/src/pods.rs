@@ -163,10 +163,10 @@ pub(crate) async fn start(
     let accept_loss = fields.flag("acceptLoss").unwrap_or_default();
     fields.done()?;
     let said = "The pod is being started.";
-    if let Some(receipt) = &receipt {
-        let done = app.platform.start_once(&who, id, accept_loss, receipt);
-        let done = done.await?;
-        return Ok(idempotency::marked(changed(&done.pod, said), done.replayed));
+    if let Some(receipt) = &receipt
+        && let Some(done) = app.platform.done(receipt).await?
+    {
+        return Ok(idempotency::marked(changed(&done.pod, said), true));
     }
     refuse_if(
         &app,
@@ -176,6 +176,11 @@ pub(crate) async fn start(
         "This pod is already running.",
     )
     .await?;
+    if let Some(receipt) = &receipt {
+        let done = app.platform.start_once(&who, id, accept_loss, receipt);
+        let done = done.await?;
+        return Ok(idempotency::marked(changed(&done.pod, said), done.replayed));
+    }
     let pod = if accept_loss {
         app.platform.start_accepting_loss(&who, id).await?
     } else {

@@ -98,7 +98,6 @@ pub(crate) async fn calculate(
     }
     fields.done()?;
     let time = std::time::Duration::from_secs(hours.unsigned_abs() * 3600);
-    let times = |price: Money, n: u32| Money::from_micros(price.as_micros() * i64::from(n));
     let part = |rate: Money| {
         json!({
             "hourlyRate": rate.to_f64(),
@@ -106,16 +105,14 @@ pub(crate) async fn calculate(
             "hours": hours,
         })
     };
-    let of_gpu = entry.map_or(Money::ZERO, |entry| entry.price);
-    let of_container = times(prices.container_disk.price, container);
-    let of_volume = times(prices.volume_disk.price, volume);
-    let hourly = of_gpu + of_container + of_volume;
+    let cost = prices.cost_of(&id, container, volume);
+    let cost = cost.ok_or_else(|| unknown(&id))?;
     let mut data = json!({
-        "gpu": part(of_gpu),
-        "containerDisk": part(of_container),
-        "volumeDisk": part(of_volume),
-        "total": price(hourly, time).to_f64(),
-        "totalHourly": hourly.to_f64(),
+        "gpu": part(cost.gpu),
+        "containerDisk": part(cost.container_disk),
+        "volumeDisk": part(cost.volume_disk),
+        "total": price(cost.total(), time).to_f64(),
+        "totalHourly": cost.total().to_f64(),
         "currency": prices.currency,
     });
     data["gpu"]["name"] = json!(entry.map(|entry| &entry.name));

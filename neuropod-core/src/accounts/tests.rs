@@ -3,6 +3,7 @@
 use super::*;
 use crate::auth::Identity;
 use crate::billing::Credit;
+use crate::id::PodId;
 use crate::money::Money;
 use crate::pod::{Desired, Phase, Reason};
 use crate::scene::Scene;
@@ -125,6 +126,13 @@ mod run_dry {
         Launch::image("there").gpu(gpu).disks(10, 20)
     }
 
+    /// A pod of `who` that was started just now.
+    async fn running_pod(scene: &Scene, who: &Identity, gpu: &str) -> PodId {
+        let pod = scene.platform.launch(who, &ask(gpu)).await.unwrap();
+        scene.platform.run_until_idle().await.unwrap();
+        pod.id
+    }
+
     /// Lets every loop do its work as it comes due, for so long.
     async fn pass_time(scene: &Scene, secs: u64) {
         let until = scene.core().clock.now() + Duration::from_secs(secs);
@@ -175,13 +183,7 @@ mod run_dry {
     async fn step_by_step_until_nothing_is_left() {
         let scene = Scene::new().await;
         let who = client(&scene, 7, 10).await;
-        let id = scene
-            .platform
-            .launch(&who, &ask("rtx-4050"))
-            .await
-            .unwrap()
-            .id;
-        scene.platform.run_until_idle().await.unwrap();
+        let id = running_pod(&scene, &who, "rtx-4050").await;
         let started = scene.pod(id).await.run.unwrap().charged_from.unwrap();
         pass_time(&scene, 2 * 3_600 + 5).await;
 
@@ -298,13 +300,7 @@ mod run_dry {
     async fn nothing_is_charged_past_that_instant_however_late_the_pass_is() {
         let scene = Scene::new().await;
         let who = client(&scene, 7, 10).await;
-        let one = scene
-            .platform
-            .launch(&who, &ask("rtx-4050"))
-            .await
-            .unwrap()
-            .id;
-        scene.platform.run_until_idle().await.unwrap();
+        let one = running_pod(&scene, &who, "rtx-4050").await;
         tokio::time::advance(Duration::from_secs(3 * 3_600)).await;
         // Its own pass comes first, and finds that it has ended.
         scene.engine.kill_containers(one);
@@ -337,13 +333,7 @@ mod run_dry {
     async fn nothing_is_stopped_for_a_payer_who_has_money_by_then() {
         let scene = Scene::new().await;
         let who = client(&scene, 7, 10).await;
-        let id = scene
-            .platform
-            .launch(&who, &ask("rtx-4050"))
-            .await
-            .unwrap()
-            .id;
-        scene.platform.run_until_idle().await.unwrap();
+        let id = running_pod(&scene, &who, "rtx-4050").await;
         tokio::time::advance(Duration::from_secs(2 * 3_600 + 60)).await;
         let (store, account) = (scene.store.clone(), AccountId::of(who.user.id));
         let mut given = false;
@@ -410,13 +400,7 @@ mod run_dry {
     async fn a_delete_that_comes_before_the_late_pass_gives_nothing_back() {
         let scene = Scene::new().await;
         let who = client(&scene, 7, 10).await;
-        let id = scene
-            .platform
-            .launch(&who, &ask("rtx-4050"))
-            .await
-            .unwrap()
-            .id;
-        scene.platform.run_until_idle().await.unwrap();
+        let id = running_pod(&scene, &who, "rtx-4050").await;
         tokio::time::advance(Duration::from_secs(3 * 3_600)).await;
         scene.platform.delete(&who, id).await.unwrap();
         pass_time(&scene, 60).await;
@@ -493,13 +477,7 @@ mod run_dry {
             .set_budget(&who, who.user.id, Some(limits))
             .await
             .unwrap();
-        let id = scene
-            .platform
-            .launch(&who, &ask("rtx-4050"))
-            .await
-            .unwrap()
-            .id;
-        scene.platform.run_until_idle().await.unwrap();
+        let id = running_pod(&scene, &who, "rtx-4050").await;
         let started = scene.pod(id).await.run.unwrap().charged_from.unwrap();
         pass_time(&scene, 2 * 3_600 + 5).await;
 

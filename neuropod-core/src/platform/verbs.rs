@@ -9,7 +9,8 @@ use crate::id::PodId;
 use crate::pod::{Desired, Hold, Pod, PodSpec, Reason};
 use crate::pricing::PriceList;
 use crate::receipt::{Done, Receipt};
-use crate::reconcile::{close_volume, refused_verb};
+use crate::reconcile::refused_verb;
+use crate::settling::close_volume;
 use crate::store::{Changes, Condition, Wake, WorkKey};
 use crate::user::{Standing, User};
 use crate::{accounts, budget, wish};
@@ -24,11 +25,8 @@ impl Platform {
         receipt: &Receipt,
         verb: impl Fn() -> F,
     ) -> Result<Done> {
-        if let Some(pod) = receipt.done(&self.0).await? {
-            return Ok(Done {
-                pod,
-                replayed: true,
-            });
+        if let Some(done) = self.done(receipt).await? {
+            return Ok(done);
         }
         match verb().await {
             Ok(pod) => Ok(Done {
@@ -36,14 +34,20 @@ impl Platform {
                 replayed: false,
             }),
             // The same may have been asked at the same time, and won.
-            Err(error) => match receipt.done(&self.0).await? {
-                Some(pod) => Ok(Done {
-                    pod,
-                    replayed: true,
-                }),
-                None => Err(error),
-            },
+            Err(error) => self.done(receipt).await?.ok_or(error),
         }
+    }
+
+    /// What a request with this receipt has come to, if it has happened already.
+    ///
+    /// # Errors
+    /// `IdempotencyConflict` if something else was asked with this receipt's key.
+    pub async fn done(&self, receipt: &Receipt) -> Result<Option<Done>> {
+        let pod = receipt.done(&self.0).await?;
+        Ok(pod.map(|pod| Done {
+            pod,
+            replayed: true,
+        }))
     }
 
     /// Wishes that the pod runs. A pod that does already is left as it is.

@@ -203,6 +203,11 @@ async fn a_start_that_is_sent_again_starts_once() {
     let path = format!("/api/pods/{pod}");
     let row = server.get(&path).bearer(&ana).send().await.json();
     assert_eq!(row["data"]["phase"], "RUNNING");
+    let request = server
+        .post(&format!("/api/pods/{pod}/start"))
+        .bearer(&ana)
+        .header("idempotency-key", "another");
+    assert_eq!(request.send().await.status, 409, "it runs already");
 }
 
 #[tokio::test]
