@@ -1,4 +1,5 @@
-//! How commits get into the database: on SQLite many in one transaction, by one task; on PostgreSQL one each.
+//! How commits get into the database: what waits goes into one transaction, on SQLite by one task, on PostgreSQL by a
+//! few. Rows that all want to write are then written once for all, and not by one after another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,7 +9,7 @@ use neuropod_core::id::{Entropy, Token};
 use neuropod_core::store::{Changes, Claim, Work};
 use neuropod_core::{Error, ErrorKind, Result, Time};
 use sqlx::AnyPool;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::batch::Batch;
 use crate::dialect::Dialect;
@@ -18,6 +19,10 @@ use crate::{documents, events, work};
 
 /// At most so many commits go into one transaction, and so many wait.
 const MOST: usize = 1000;
+
+/// So many transactions are under way at once on PostgreSQL: while one waits for the disk, or for rows of another, what
+/// comes meanwhile waits in a queue and makes the next ones larger.
+const WRITERS: usize = 4;
 
 /// So often a commit that lost a race against another is judged anew.
 const TRIES: u32 = 20;
@@ -32,8 +37,8 @@ const EXPIRED_FOR: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug)]
 pub(crate) struct Writer {
     database: Arc<Database>,
-    /// The task that writes, where there is one.
-    queue: Option<mpsc::Sender<Op>>,
+    /// Of the tasks that write.
+    queue: mpsc::Sender<Op>,
 }
 
 /// The connections that write.
@@ -60,25 +65,27 @@ impl Writer {
             entropy: Entropy::system(),
             cleaned: AtomicI64::new(i64::MIN),
         });
-        let queue = (dialect == Dialect::Sqlite).then(|| {
-            let (queue, ops) = mpsc::channel(MOST);
-            tokio::spawn(write_in_groups(database.clone(), ops));
-            queue
-        });
+        let writers = match dialect {
+            Dialect::Sqlite => 1,
+            Dialect::Postgres => WRITERS,
+        };
+        let (queue, ops) = mpsc::channel(MOST);
+        let ops = Arc::new(Mutex::new(ops));
+        for _ in 0..writers {
+            tokio::spawn(write_in_groups(database.clone(), ops.clone()));
+        }
         Self { database, queue }
     }
 
     pub(crate) async fn commit(&self, changes: &Changes) -> Result<()> {
-        match &self.queue {
-            Some(queue) => ask(queue, |reply| Op::Commit(Box::new(changes.clone()), reply)).await,
-            None => self.database.commit_alone(changes).await,
-        }
+        let op = |reply| Op::Commit(Box::new(changes.clone()), reply);
+        ask(&self.queue, op).await
     }
 
     pub(crate) async fn claim(&self, claim: &Claim) -> Result<Vec<Work>> {
-        match &self.queue {
-            Some(queue) => ask(queue, |reply| Op::Claim(claim.clone(), reply)).await,
-            None => self.database.claim_alone(claim).await,
+        match self.database.dialect {
+            Dialect::Sqlite => ask(&self.queue, |reply| Op::Claim(claim.clone(), reply)).await,
+            Dialect::Postgres => self.database.claim_alone(claim).await,
         }
     }
 }
@@ -95,9 +102,9 @@ async fn ask<T>(
 
 /// Takes what waits, without waiting for more, and writes it in one transaction. Nobody is answered before that is
 /// durable.
-async fn write_in_groups(database: Arc<Database>, mut ops: mpsc::Receiver<Op>) {
+async fn write_in_groups(database: Arc<Database>, ops: Arc<Mutex<mpsc::Receiver<Op>>>) {
     let mut waiting = Vec::new();
-    while ops.recv_many(&mut waiting, MOST).await > 0 {
+    while ops.lock().await.recv_many(&mut waiting, MOST).await > 0 {
         let (mut commits, mut claims) = (Vec::new(), Vec::new());
         for op in waiting.drain(..) {
             match op {
@@ -133,14 +140,20 @@ impl Database {
     /// Many commits in one transaction; each on its own if a statement fails that only some of them may be to blame
     /// for.
     async fn commit_group(&self, commits: &[&Changes]) -> Vec<Result<()>> {
-        if commits.is_empty() {
-            return Vec::new();
+        match commits {
+            [] => return Vec::new(),
+            [one] => return vec![self.commit_alone(one).await],
+            _ => {}
         }
-        let error = match self.transact(commits).await {
-            Ok(results) => return results,
-            Err(error) => ours(error, "commit"),
+        let mut tries = 0..TRIES;
+        let error = loop {
+            match self.transact(commits).await {
+                Ok(results) => return results,
+                Err(error) if lost_a_race(&error) && tries.next().is_some() => {}
+                Err(error) => break ours(error, "commit"),
+            }
         };
-        if *error.kind() == ErrorKind::Unreachable || commits.len() == 1 {
+        if *error.kind() == ErrorKind::Unreachable {
             return vec![Err(error); commits.len()];
         }
         let mut results = Vec::new();
