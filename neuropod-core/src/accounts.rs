@@ -21,10 +21,10 @@ use crate::rule::{Rule, broken};
 use crate::settling::settle;
 use crate::store::{Changes, Condition, DocChange, Document, PodFilter, StoreExt, Wake, WorkKey};
 use crate::time::Time;
-use crate::{posting, reconcile, wish};
+use crate::{farewell, posting, reconcile, wish};
 
 /// The document that says what the owner of an account was told.
-const NOTICE: &str = "notice";
+pub(crate) const NOTICE: &str = "notice";
 /// Pods that start together are looked at together.
 const TOGETHER: Duration = Duration::from_millis(500);
 /// How long to wait before asking again a store or a biller that did not answer.
@@ -129,6 +129,11 @@ async fn work_out(core: &Core, account: &AccountId) -> Result<(Changes, Option<T
     };
     let pods = PodFilter::PaidBy(account.clone());
     let pods = core.store.all_pods(pods).await?;
+    if pods.is_empty()
+        && let Some(farewell) = farewell::work_out(core, account).await?
+    {
+        return Ok((farewell, None));
+    }
     let next_notice = match account.is_customer() {
         true => weigh(core, account, &pods, now, &mut changes).await?,
         false => None,

@@ -1,7 +1,7 @@
 //! The trait of sign-in, and the ready-made answer to "may this caller do that": owner or administrator.
 
 mod ring_provider;
-mod sessions;
+pub(crate) mod sessions;
 mod token;
 
 use std::fmt;

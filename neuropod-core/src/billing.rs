@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use prepaid::Prepaid;
 pub use unmetered::Unmetered;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, PodId, UserId};
 use crate::money::Money;
 use crate::pod::{PodSpec, Terms};
@@ -40,6 +40,19 @@ pub trait Billing: fmt::Debug + Send + Sync + 'static {
 
     /// Books money onto an account, once per [`Credit::id`]; the same id with other content is a `Conflict`.
     async fn credit(&self, credit: &Credit) -> Result<()>;
+
+    /// What is to be written so that an account has just so much available: the transfers, and what must hold for them. An
+    /// outside biller, whose money is elsewhere, has no answer to that.
+    ///
+    /// # Errors
+    /// `Unsupported`; `InvalidTransition` for an account that never runs out.
+    async fn adjust(&self, adjustment: &Adjustment) -> Result<Adjusted> {
+        let _ = adjustment;
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "This installation's balances are kept elsewhere; change them there.",
+        ))
+    }
 
     /// What an account has at `at`. When it runs dry, its pods are stopped and its volumes kept without charge, by
     /// what this says, so an outside biller can have that too.
@@ -147,6 +160,34 @@ pub struct Credit {
     pub actor: Option<UserId>,
     /// When, in our time.
     pub at: Time,
+}
+
+/// A balance that is to be what is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adjustment {
+    /// Of the transfer; made by the caller, unique for ever.
+    pub id: String,
+    /// Whose.
+    pub account: AccountId,
+    /// What is to be available; not less than nothing.
+    pub available: Money,
+    /// Where the difference comes from, or goes to.
+    pub other: AccountId,
+    /// What for, for people.
+    pub memo: String,
+    /// Who did it; `None` for the platform itself.
+    pub actor: Option<UserId>,
+    /// When, in our time.
+    pub at: Time,
+}
+
+/// What an [`Adjustment`] leads to, in one write.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Adjusted {
+    /// One, or none if it is so already.
+    pub transfers: Vec<Transfer>,
+    /// That nothing has changed meanwhile.
+    pub conditions: Vec<Condition>,
 }
 
 /// What an account has.

@@ -12,7 +12,7 @@ use crate::store::{DocChange, Document, StoreExt};
 use crate::time::Time;
 
 /// The kind of a budget's document.
-const KIND: &str = "budget";
+pub(crate) const KIND: &str = "budget";
 
 /// How much may be spent in how long. At least one limit is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

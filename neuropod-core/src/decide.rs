@@ -243,11 +243,7 @@ fn started(
             };
             Step::Close(End {
                 reason,
-                message: None,
-                code: None,
-                charge: Charge::UntilLastSeen,
-                retry: None,
-                has_log: false,
+                ..End::lost()
             })
         }
     }
@@ -298,6 +294,14 @@ impl End {
             charge: Charge::Nothing,
             retry: None,
             has_log: false,
+        }
+    }
+
+    /// The end of a run that nobody observed.
+    pub fn lost() -> Self {
+        Self {
+            charge: Charge::UntilLastSeen,
+            ..Self::unstarted(Reason::Lost)
         }
     }
 

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::auth::{Action, Auth, Credential, Identity, Owner, SignedIn};
-use crate::billing::{Admission, Ask, Balance, Billing, Credit, Quote, Reading, Settlement};
+use crate::billing::{
+    Adjusted, Adjustment, Admission, Ask, Balance, Billing, Credit, Quote, Reading, Settlement,
+};
 use crate::error::Result;
 use crate::id::{AccountId, PodId, RunId, UserId};
 use crate::orchestrator::{
@@ -81,6 +83,7 @@ forward!(Billing {
     async fn admit(admission: &Admission) -> Result<Vec<Condition>>;
     async fn settle(readings: &[Reading]) -> Result<Settlement>;
     async fn credit(credit: &Credit) -> Result<()>;
+    async fn adjust(adjustment: &Adjustment) -> Result<Adjusted>;
     async fn balance(account: &AccountId, at: Time) -> Result<Balance>;
     async fn statement(query: &TransferQuery) -> Result<Page<Transfer>>;
 });

@@ -1,6 +1,6 @@
 //! What a caller asks for, and the one check that turns it into a [`PodSpec`] or names everything that is wrong.
 
-mod image;
+pub(crate) mod image;
 mod ports;
 mod text;
 

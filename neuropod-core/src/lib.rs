@@ -4,6 +4,7 @@
 //! Core does no IO of its own: it depends on none of sqlx, bollard, kube or axum.
 
 mod accounts;
+pub mod activity;
 pub mod auth;
 pub mod billing;
 pub mod budget;
@@ -14,6 +15,7 @@ pub mod conformance;
 pub mod decide;
 mod error;
 pub mod event;
+mod farewell;
 #[cfg(feature = "testing")]
 pub mod fault;
 #[cfg(test)]
@@ -60,6 +62,6 @@ pub use billing::Billing;
 pub use error::{Error, ErrorKind, FieldError, Refusal, Result, RetryCause};
 pub use launch::Launch;
 pub use orchestrator::Orchestrator;
-pub use platform::{Offer, Platform, PlatformBuilder, Settings};
+pub use platform::{Ended, Offer, Person, Platform, PlatformBuilder, Repaired, Settings};
 pub use store::Store;
 pub use time::{Clock, Time};

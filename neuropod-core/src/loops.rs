@@ -14,7 +14,7 @@ use crate::claimed::{Claimed, UnderWay};
 use crate::error::Result;
 use crate::platform::Core;
 use crate::store::{Changes, Claim, Wake, Work, WorkKey};
-use crate::{accounts, queue, reconcile, sweep};
+use crate::{accounts, activity, queue, reconcile, sweep};
 
 /// How long to wait before asking again a store or a watch that failed.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -101,6 +101,7 @@ pub(crate) async fn run(core: &Core, shutdown: impl Future<Output = ()> + Send) 
     }
     watch.abort_all();
     while passes.join_next().await.is_some() {}
+    activity::write_looks(core).await;
 }
 
 /// Until nothing is due now.

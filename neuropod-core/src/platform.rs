@@ -2,10 +2,14 @@
 
 mod builder;
 mod catalogue;
+pub(crate) mod force;
 mod launching;
 mod money;
+mod people;
 mod reads;
 mod seed;
+mod standing;
+mod templates;
 mod verbs;
 
 use std::collections::HashSet;
@@ -13,6 +17,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::activity::Did;
+use crate::auth::Identity;
 use crate::decide::CLOCK_SPREAD;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, NewEvent};
@@ -21,14 +27,16 @@ use crate::money::Money;
 use crate::orchestrator::{Capacity, Fence, Workload};
 use crate::pod::{Pod, Run};
 use crate::pricing::PriceList;
-use crate::store::{Changes, StoreExt};
+use crate::store::{Changes, DocChange, StoreExt};
 use crate::time::Time;
-use crate::{Auth, Billing, Clock, Orchestrator, Store, loops, workload};
+use crate::{Auth, Billing, Clock, Orchestrator, Store, activity, loops, workload};
 
 pub use builder::PlatformBuilder;
 pub use launching::Offer;
 pub(crate) use money::spans;
+pub use people::{Person, Repaired};
 use seed::{CURRENT, PRICES};
+pub use standing::Ended;
 
 /// The whole platform: four traits and a clock, put together. Cheap to clone.
 ///
@@ -62,6 +70,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     capacity: Mutex<Option<(Time, Capacity)>>,
     reported: Mutex<HashSet<PodId>>,
+    pub(crate) looks: activity::Looks,
 }
 
 impl std::ops::Deref for Core {
@@ -219,6 +228,11 @@ impl Core {
     /// The account, if it is one that is locked.
     pub(crate) fn lockable(&self, account: &AccountId) -> Option<AccountId> {
         account.is_customer().then(|| account.clone())
+    }
+
+    /// What notes that `who` did that, to be written with what was done.
+    pub(crate) fn did(&self, who: &Identity, did: Did, details: serde_json::Value) -> DocChange {
+        activity::did(&self.entropy, self.clock.now(), who.user.id, did, details)
     }
 
     /// Whether this replica has not reported this unknown pod before.

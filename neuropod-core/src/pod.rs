@@ -208,6 +208,8 @@ pub enum Reason {
     Unreachable,
     /// An administrator did it.
     Admin,
+    /// Its owner is no user any more.
+    OwnerDeleted,
 }
 
 impl Reason {
@@ -222,6 +224,7 @@ impl Reason {
                 | Self::Exited
                 | Self::OomKilled
                 | Self::Admin
+                | Self::OwnerDeleted
         )
     }
 }
@@ -509,6 +512,14 @@ impl Pod {
     /// Whether nothing is left of it.
     pub fn is_tombstone(&self) -> bool {
         self.deleted_at.is_some()
+    }
+
+    /// Forgets what its user wrote: a tombstone keeps what is needed to tell late calls and charges.
+    pub fn forget(&mut self) {
+        let spec = &mut self.spec;
+        (spec.name, spec.image) = (String::new(), String::new());
+        spec.args = Vec::new();
+        spec.env = Env::default();
     }
 
     /// Where the pod is on its way. Derived, so that no write can forget it.

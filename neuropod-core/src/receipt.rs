@@ -4,13 +4,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::UserId;
 use crate::platform::Core;
-use crate::pod::Pod;
-use crate::store::{DocChange, Document, StoreExt};
+use crate::store::{DocChange, DocQuery, Document, StoreExt};
 use crate::time::Time;
 
 /// The kind of a receipt's document.
@@ -38,20 +38,22 @@ impl fmt::Debug for Receipt {
     }
 }
 
-/// What a verb came to, and whether it had happened before.
+/// What a request came to, and whether it had happened before.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Done {
-    /// The pod as it was when it happened.
-    pub pod: Pod,
+pub struct Done<T> {
+    /// As it was when it happened.
+    pub outcome: T,
     /// This is the answer of the first time.
     pub replayed: bool,
 }
 
 /// As it is kept.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct Kept<T> {
     request: String,
-    pod: Pod,
+    // What earlier releases called it.
+    #[serde(alias = "pod")]
+    outcome: T,
 }
 
 impl Receipt {
@@ -75,14 +77,14 @@ impl Receipt {
     }
 
     fn name(&self) -> String {
-        format!("{}/{}", self.sender, self.key)
+        format!("{}{}", prefix(self.sender), self.key)
     }
 
-    /// What is written beside `pod`, the row that the request leads to.
-    pub(crate) fn of(&self, pod: &Pod, now: Time) -> Result<DocChange> {
+    /// What is written beside what the request leads to.
+    pub(crate) fn of(&self, outcome: &impl Serialize, now: Time) -> Result<DocChange> {
         let kept = Kept {
             request: self.request.clone(),
-            pod: pod.clone(),
+            outcome,
         };
         let body = serde_json::to_value(kept)
             .map_err(|e| Error::internal("A receipt can't be written.").caused_by(e))?;
@@ -100,12 +102,12 @@ impl Receipt {
     ///
     /// # Errors
     /// `IdempotencyConflict` if something else was asked under this key.
-    pub(crate) async fn done(&self, core: &Core) -> Result<Option<Pod>> {
+    pub(crate) async fn done<T: DeserializeOwned>(&self, core: &Core) -> Result<Option<T>> {
         let now = core.clock.now();
         let Some(document) = core.store.document(KIND, &self.name(), now).await? else {
             return Ok(None);
         };
-        let kept: Kept = serde_json::from_value(document.body)
+        let kept: Kept<T> = serde_json::from_value(document.body)
             .map_err(|e| Error::internal("A receipt can't be read.").caused_by(e))?;
         if kept.request != self.request {
             return Err(Error::new(
@@ -113,8 +115,26 @@ impl Receipt {
                 "Something else was asked with this Idempotency-Key; take a new one.",
             ));
         }
-        Ok(Some(kept.pod))
+        Ok(Some(kept.outcome))
     }
+}
+
+/// How the receipts of a sender begin.
+fn prefix(sender: UserId) -> String {
+    format!("{sender}/")
+}
+
+/// Takes away the receipts of a user who is forgotten.
+pub(crate) async fn forget(core: &Core, sender: UserId) -> Result<Vec<DocChange>> {
+    let query = DocQuery {
+        kind: KIND.to_owned(),
+        prefix: prefix(sender),
+        limit: 1000,
+        now: core.clock.now(),
+        ..DocQuery::default()
+    };
+    let page = core.store.documents(&query).await?;
+    Ok(page.items.iter().map(DocChange::remove).collect())
 }
 
 /// Only whether two requests are the same matters, not what they were.

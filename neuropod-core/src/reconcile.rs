@@ -15,12 +15,12 @@ use crate::id::{AccountId, PodId, RunId};
 use crate::life;
 use crate::orchestrator::{Ensured, Seen};
 use crate::platform::Core;
-use crate::pod::{Desired, Pod};
+use crate::pod::{Desired, Pod, Reason};
 use crate::queue;
 use crate::rule::{Rule, broken};
-use crate::store::{Changes, Condition, LeaseChange, Meter, Wake, WorkKey};
+use crate::store::{Changes, Condition, LeaseChange, Wake, WorkKey};
 use crate::time::Time;
-use crate::{accounts, billing, log, settling, sweep, usage, wish};
+use crate::{accounts, log, settling, sweep, wish};
 
 /// A pass takes so many steps at most before it lets others have a turn.
 const STEPS: usize = 32;
@@ -268,6 +268,14 @@ async fn purge(core: &Core, pod: Pod, work: &Claimed) -> Result<Next> {
     changes
         .events
         .push(core.pod_event(EventKind::PodGone, &after));
+    if pod.reason == Some(Reason::OwnerDeleted) {
+        // The farewell waits for the last of them.
+        changes.wakes.push(Wake {
+            key: WorkKey::Account(AccountId::of(pod.owner)),
+            at: now,
+        });
+    }
+    after.forget();
     settling::close_volume(core, &pod, &mut changes).await?;
     let next = commit_last(core, &pod, after, changes, work, None).await?;
     if broken(Rule::RowOutlivesContainer) {
@@ -366,15 +374,7 @@ async fn close(
         if end.has_log {
             changes.documents.extend(log::keep(core, id).await);
         }
-        let reading = billing::Reading {
-            meter: Meter::Run(pod.id, run.n),
-            payer: run.terms.payer.clone(),
-            generation: run.generation,
-            total: end.total(run, seen_at, last_seen),
-            last: true,
-            at: core.clock.now(),
-            used: usage::of_run(&pod, run, end.charged(run, seen_at, last_seen)),
-        };
+        let reading = settling::closed(&pod, run, &end, (seen_at, last_seen), core.clock.now());
         settling::settle(core, &[reading], &mut changes).await?;
     } else {
         changes.touch.extend(core.lockable(&run.terms.payer));

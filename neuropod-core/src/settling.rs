@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::billing::Reading;
+use crate::decide::End;
 use crate::error::Result;
 use crate::id::AccountId;
 use crate::money::Money;
 use crate::platform::Core;
-use crate::pod::Pod;
+use crate::pod::{Pod, Run};
 use crate::store::{Changes, Meter};
 use crate::time::Time;
 use crate::{funds, usage};
@@ -32,6 +33,25 @@ pub(crate) fn opened(pod: &Pod, now: Time) -> Vec<Reading> {
         })
     };
     run.into_iter().chain(volume).filter_map(reading).collect()
+}
+
+/// What the meter of `run` shows at last, if it ended like this and was looked at and last seen then.
+pub(crate) fn closed(
+    pod: &Pod,
+    run: &Run,
+    end: &End,
+    (seen_at, last_seen): (Time, Time),
+    now: Time,
+) -> Reading {
+    Reading {
+        meter: Meter::Run(pod.id, run.n),
+        payer: run.terms.payer.clone(),
+        generation: run.generation,
+        total: end.total(run, seen_at, last_seen),
+        last: true,
+        at: now,
+        used: usage::of_run(pod, run, end.charged(run, seen_at, last_seen)),
+    }
 }
 
 /// Adds what the volume of `pod` has come to, if it counts no more. That is posted with the delete itself: until nothing is

@@ -450,6 +450,17 @@ pub enum DocChange {
     },
 }
 
+impl DocChange {
+    /// Takes `document` away, if it is as it was read.
+    pub fn remove(document: &Document) -> Self {
+        Self::Remove {
+            kind: document.kind.clone(),
+            key: document.key.clone(),
+            version: document.version,
+        }
+    }
+}
+
 /// Which documents, by key.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DocQuery {

@@ -15,6 +15,7 @@ use crate::event::{EventKind, NewEvent};
 use crate::id::{PodId, RunKey};
 use crate::orchestrator::{Found, State};
 use crate::platform::Core;
+use crate::platform::force;
 use crate::pod::Run;
 use crate::store::{Changes, DocChange, Document, PodFilter, PodQuery, StoreExt, Wake, WorkKey};
 use crate::time::Time;
@@ -81,6 +82,9 @@ async fn sweep(core: &Core, work: &Claimed) -> Result<()> {
 
     let next = every(alive.0.len());
     let mut changes = Changes::default();
+    if !strangers.values().any(|has_container| *has_container) {
+        force::clear(core, &mut changes).await?;
+    }
     for (id, run) in alive.0 {
         if let Some(expected) = run.filter(|run| !run.agrees) {
             judge_differing(core, id, &expected, &before, &mut changes).await?;

@@ -1,6 +1,10 @@
 //! Templates: ready-made images with their ports and sizes.
 
+mod draft;
+
 use serde::{Deserialize, Serialize};
+
+pub use draft::TemplateDraft;
 
 use crate::id::{TemplateId, UserId};
 use crate::pod::{PortSpec, Proto};

@@ -30,11 +30,11 @@ pub(crate) async fn launch(
     let done = match &receipt {
         Some(receipt) => app.platform.launch_once(&who, &launch, receipt).await?,
         None => Done {
-            pod: app.platform.launch(&who, &launch).await?,
+            outcome: app.platform.launch(&who, &launch).await?,
             replayed: false,
         },
     };
-    let pod = &done.pod;
+    let pod = &done.outcome;
     let data = json!({
         "podId": pod.id,
         "podName": pod.spec.name,

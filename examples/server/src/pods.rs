@@ -166,7 +166,7 @@ pub(crate) async fn start(
     if let Some(receipt) = &receipt
         && let Some(done) = app.platform.done(receipt).await?
     {
-        return Ok(idempotency::marked(changed(&done.pod, said), true));
+        return Ok(idempotency::marked(changed(&done.outcome, said), true));
     }
     refuse_if(
         &app,
@@ -179,7 +179,7 @@ pub(crate) async fn start(
     if let Some(receipt) = &receipt {
         let done = app.platform.start_once(&who, id, accept_loss, receipt);
         let done = done.await?;
-        return Ok(idempotency::marked(changed(&done.pod, said), done.replayed));
+        return Ok(idempotency::marked(changed(&done.outcome, said), done.replayed));
     }
     let pod = if accept_loss {
         app.platform.start_accepting_loss(&who, id).await?

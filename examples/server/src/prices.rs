@@ -18,9 +18,6 @@ use crate::caller::{Admin, Caller, Id};
 use crate::catalogue::pricing_view;
 use crate::problem::Result;
 
-/// A list that others change so often in a row is left as it is.
-const TRIES: usize = 8;
-
 /// `GET /api/pricing/gpus/available`
 pub(crate) async fn available(State(app): State<App>, _: Caller) -> Result<Response> {
     let (_, prices) = app.platform.prices().await?;
@@ -144,18 +141,9 @@ pub(crate) async fn reset(
     fields: Fields,
 ) -> Result<Response> {
     fields.done()?;
-    let prices = PriceList::seed();
-    for _ in 0..TRIES {
-        let (version, _) = app.platform.prices().await?;
-        match app.platform.set_prices(&who, version, &prices).await {
-            Err(e) if *e.kind() == ErrorKind::Conflict => {}
-            other => {
-                let message = "The prices are those of the first start again.";
-                return Ok(changed(message, other?, &prices, &who));
-            }
-        }
-    }
-    Err(Error::conflict("Others change the prices all the time; try again.").into())
+    let (version, prices) = app.platform.reset_prices(&who).await?;
+    let message = "The prices are those of the first start again.";
+    Ok(changed(message, version, &prices, &who))
 }
 
 fn unchanged(headers: &HeaderMap, version: u64) -> Result<()> {

@@ -20,9 +20,9 @@ use crate::store::{
 use crate::time::{Clock, Time};
 use crate::user::{Role, Standing, User};
 
-const SESSION: &str = "session";
-const IDENTITY: &str = "identity";
-const EMAIL: &str = "email";
+pub(crate) const SESSION: &str = "session";
+pub(crate) const IDENTITY: &str = "identity";
+pub(crate) const EMAIL: &str = "email";
 /// Who issues session tokens, and for whom.
 const ISSUER: &str = "neuropod";
 /// Who vouches for a development login.

@@ -6,8 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::unmetered::quote;
-use super::{Admission, Ask, Balance, Billing, Credit, Quote, Reading, Settlement};
-use crate::error::{Error, Result};
+use super::{
+    Adjusted, Adjustment, Admission, Ask, Balance, Billing, Credit, Quote, Reading, Settlement,
+};
+use crate::error::{Error, ErrorKind, Result};
 use crate::funds;
 use crate::id::AccountId;
 use crate::money::{Money, price};
@@ -151,6 +153,42 @@ impl Billing for Prepaid {
                 ..Changes::default()
             })
             .await
+    }
+
+    async fn adjust(&self, a: &Adjustment) -> Result<Adjusted> {
+        // Read first: whatever changes what is read after it raises its version.
+        let row = self.store.account(&a.account).await?;
+        let balance = self.balance(&a.account, a.at).await?;
+        if balance.unlimited {
+            return Err(Error::new(
+                ErrorKind::InvalidTransition,
+                "This account never runs out, so it has no balance to set.",
+            ));
+        }
+        let (debit, credit, amount) = if a.available >= balance.available {
+            (&a.other, &a.account, a.available - balance.available)
+        } else {
+            (&a.account, &a.other, balance.available - a.available)
+        };
+        let transfer = (amount > Money::ZERO).then(|| Transfer {
+            id: a.id.clone(),
+            debit: debit.clone(),
+            credit: credit.clone(),
+            amount,
+            memo: a.memo.clone(),
+            actor: a.actor,
+            at: a.at,
+            charge: None,
+        });
+        // An account that is not there has nothing that could be spent meanwhile.
+        let unchanged = row.map(|row| Condition::AccountAt {
+            account: a.account.clone(),
+            version: row.version,
+        });
+        Ok(Adjusted {
+            transfers: transfer.into_iter().collect(),
+            conditions: unchanged.into_iter().collect(),
+        })
     }
 
     async fn balance(&self, account: &AccountId, at: Time) -> Result<Balance> {

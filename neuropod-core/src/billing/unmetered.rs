@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{Admission, Ask, Balance, Billing, Credit, Part, Quote, Reading, Settlement};
+use super::{
+    Adjusted, Adjustment, Admission, Ask, Balance, Billing, Credit, Part, Quote, Reading,
+    Settlement,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::AccountId;
 use crate::money::Money;
@@ -56,6 +59,13 @@ pub(super) fn quote(ask: &Ask, payer: AccountId) -> Result<Quote> {
     })
 }
 
+fn no_balances() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "This installation does not meter anything, so it keeps no balances.",
+    )
+}
+
 #[async_trait]
 impl Billing for Unmetered {
     async fn quote(&self, ask: &Ask) -> Result<Quote> {
@@ -71,10 +81,10 @@ impl Billing for Unmetered {
         Ok(Settlement::default())
     }
     async fn credit(&self, _: &Credit) -> Result<()> {
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            "This installation does not meter anything, so it keeps no balances.",
-        ))
+        Err(no_balances())
+    }
+    async fn adjust(&self, _: &Adjustment) -> Result<Adjusted> {
+        Err(no_balances())
     }
     async fn balance(&self, _: &AccountId, _: Time) -> Result<Balance> {
         Ok(Balance::unlimited())

@@ -7,7 +7,7 @@ const TAG_MAX: usize = 128;
 
 /// # Errors
 /// A sentence that says which part is wrong.
-pub(super) fn check(reference: &str) -> Result<(), String> {
+pub(crate) fn check(reference: &str) -> Result<(), String> {
     if reference.is_empty() {
         return Err("An image is needed, such as \"ubuntu:22.04\".".to_owned());
     }

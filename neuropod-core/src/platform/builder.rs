@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::seed::seed;
 use super::{Core, Parts, Platform, Settings};
+use crate::activity::Looks;
 use crate::auth::AllowAll;
 use crate::billing::Unmetered;
 use crate::error::Result;
@@ -103,6 +104,7 @@ impl PlatformBuilder {
             settings: self.settings,
             capacity: Mutex::new(None),
             reported: Mutex::default(),
+            looks: Looks::default(),
         }));
         seed(&core).await?;
         loops::start(&core).await?;

@@ -1,8 +1,11 @@
 //! The part of the catalogue that follows from what the backend has.
 
+use serde_json::json;
+
 use super::seed::{CURRENT, PRICES, history};
 use super::{Core, Platform};
-use crate::auth::{Action, Identity, Owner};
+use crate::activity::Did;
+use crate::auth::Identity;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{GpuId, UserId};
 use crate::money::Money;
@@ -24,14 +27,44 @@ impl Platform {
         version: u64,
         prices: &PriceList,
     ) -> Result<u64> {
-        self.0
-            .auth
-            .authorize(who, Action::Administer, Owner::Platform)
-            .await?;
+        self.administers(who).await?;
         prices.check()?;
+        self.put_in_force(who, version, prices, Did::UpdatePricing)
+            .await
+    }
+
+    /// Puts the price list of the first start in force again; for administrators. Answers its version.
+    ///
+    /// # Errors
+    /// `Forbidden`, and `Conflict` if the list is being changed all the time.
+    pub async fn reset_prices(&self, who: &Identity) -> Result<(u64, PriceList)> {
+        self.administers(who).await?;
+        let prices = PriceList::seed();
+        let mut tried = 0;
+        loop {
+            let (version, _) = self.0.prices().await?;
+            tried += 1;
+            match self
+                .put_in_force(who, version, &prices, Did::ResetPricing)
+                .await
+            {
+                Err(e) if *e.kind() == ErrorKind::Conflict && tried < TRIES => {}
+                written => return written.map(|version| (version, prices)),
+            }
+        }
+    }
+
+    async fn put_in_force(
+        &self,
+        who: &Identity,
+        version: u64,
+        prices: &PriceList,
+        did: Did,
+    ) -> Result<u64> {
         let body = serde_json::to_value(prices)
             .map_err(|e| Error::internal("A price list can't be written.").caused_by(e))?;
-        write(&self.0, version, body, Some(who.user.id)).await?;
+        let noted = self.0.did(who, did, json!({ "version": version + 1 }));
+        write(&self.0, version, body, Some((who.user.id, noted))).await?;
         Ok(version + 1)
     }
 
@@ -65,7 +98,7 @@ async fn write(
     core: &Core,
     version: u64,
     body: serde_json::Value,
-    by: Option<UserId>,
+    by: Option<(UserId, DocChange)>,
 ) -> Result<()> {
     let current = core
         .store
@@ -73,10 +106,14 @@ async fn write(
         .await?;
     let current = current.filter(|document| document.version == version);
     let mut document = current.ok_or_else(|| Error::conflict("The price list has changed."))?;
+    let (by, noted) = by.unzip();
     let history = history(version + 1, &body, by, core.clock.now());
     document.body = body;
     core.commit(Changes {
-        documents: vec![DocChange::Put(document), history],
+        documents: [DocChange::Put(document), history]
+            .into_iter()
+            .chain(noted)
+            .collect(),
         ..Changes::default()
     })
     .await

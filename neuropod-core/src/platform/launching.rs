@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::Platform;
-use super::verbs::{hold, quote, wake};
+use super::verbs::{about, hold, quote, wake};
+use crate::activity::Did;
 use crate::auth::{Action, Identity, Owner};
 use crate::billing::{Admission, Balance, Quote};
 use crate::budget;
@@ -61,7 +62,7 @@ impl Platform {
         who: &Identity,
         launch: &Launch,
         receipt: &Receipt,
-    ) -> Result<Done> {
+    ) -> Result<Done<Pod>> {
         self.once(receipt, || self.launch_with(who, launch, Some(receipt)))
             .await
     }
@@ -211,7 +212,10 @@ impl Platform {
         let changes = Changes {
             conditions,
             touch: core.lockable(&pod.terms.payer).into_iter().collect(),
-            documents: receipt.into_iter().collect(),
+            documents: receipt
+                .into_iter()
+                .chain([core.did(who, Did::CreatePod, about(&pod))])
+                .collect(),
             events: vec![core.pod_event(EventKind::PodCreated, &pod)],
             wakes: vec![wake(id, now)],
             pods: vec![pod],

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::seed::HISTORY;
 use super::{Core, Platform};
 use crate::accounts;
+use crate::activity::Did;
 use crate::auth::{Action, Identity, Owner};
 use crate::billing::{Balance, Credit};
 use crate::budget::{self, Budget, Period, Spent};
@@ -135,9 +138,11 @@ impl Platform {
             at: now,
             pod: None,
             owner: Some(user),
-            body: serde_json::json!({ "newBalance": balance.available, "updatedBy": who.user.email }),
+            body: json!({ "newBalance": balance.available, "updatedBy": who.user.email }),
         };
+        let details = json!({ "userId": user, "credit": amount, "id": id });
         let changes = Changes {
+            documents: vec![self.0.did(who, Did::UpdateUserBalance, details)],
             events: vec![event],
             ..Changes::default()
         };
@@ -185,6 +190,7 @@ impl Platform {
             documents: budget::change(&self.0, user, budget.as_ref())
                 .await?
                 .into_iter()
+                .chain([self.0.did(who, Did::SetBudget, json!({ "userId": user }))])
                 .collect(),
             wakes: vec![accounts::wake(&AccountId::of(user), now)],
             ..Changes::default()

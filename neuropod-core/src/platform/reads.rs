@@ -7,12 +7,11 @@ use super::Platform;
 use super::verbs::wake;
 use crate::auth::{Action, Identity, Owner};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{PodId, TemplateId, UserId};
+use crate::id::{PodId, UserId};
 use crate::orchestrator::{Capacity, LogLine, LogQuery, State, Usage};
 use crate::pod::{Pod, Run};
 use crate::pricing::PriceList;
-use crate::store::{Changes, DocQuery, Page, PodFilter, PodQuery, StoreExt, UserQuery};
-use crate::template::Template;
+use crate::store::{Changes, Page, PodFilter, PodQuery, UserQuery};
 use crate::user::User;
 use crate::{log, queue};
 
@@ -135,41 +134,6 @@ impl Platform {
         self.0.capacity().await
     }
 
-    /// One template.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn template(&self, id: TemplateId) -> Result<Template> {
-        let found = self
-            .0
-            .store
-            .document("template", &id.to_string(), self.0.clock.now())
-            .await?;
-        template(found.ok_or_else(|| Error::not_found("template", id))?.body)
-    }
-
-    /// All templates, newest first, at most 1000.
-    ///
-    /// # Errors
-    /// `Unreachable`.
-    pub async fn templates(&self) -> Result<Vec<Template>> {
-        let now = self.0.clock.now();
-        let query = DocQuery {
-            kind: "template".to_owned(),
-            limit: 1000,
-            now,
-            ..DocQuery::default()
-        };
-        let page = self.0.store.documents(&query).await?;
-        let mut all = page
-            .items
-            .into_iter()
-            .map(|d| template(d.body))
-            .collect::<Result<Vec<_>>>()?;
-        all.sort_by_key(|t| std::cmp::Reverse((t.created_at, t.id)));
-        Ok(all)
-    }
-
     /// The user with this e-mail address, in any case.
     ///
     /// # Errors
@@ -226,11 +190,6 @@ impl Platform {
 /// The run that is known to have started.
 fn started(pod: &Pod) -> Option<&Run> {
     pod.run.as_ref().filter(|run| run.started_at.is_some())
-}
-
-fn template(body: serde_json::Value) -> Result<Template> {
-    serde_json::from_value(body)
-        .map_err(|e| Error::internal("A template in the store can't be read.").caused_by(e))
 }
 
 #[cfg(test)]

@@ -12,6 +12,10 @@ use crate::time::Time;
 pub(super) const PRICES: &str = "prices";
 pub(super) const CURRENT: &str = "current";
 
+/// The kind of a template's document, and of the one that makes its name unique.
+pub(super) const TEMPLATE: &str = "template";
+pub(super) const TEMPLATE_NAME: &str = "template-name";
+
 /// The kind of the price lists that ever were in force, by version.
 pub(super) const HISTORY: &str = "price-version";
 
@@ -52,9 +56,9 @@ pub(super) async fn seed(core: &Core) -> Result<()> {
         documents.push(history(1, &prices, None, now));
         for template in Template::seeds(now) {
             let body = serde_json::to_value(&template).map_err(json)?;
-            documents.push(put("template", template.id.to_string(), body));
+            documents.push(put(TEMPLATE, template.id.to_string(), body));
             documents.push(put(
-                "template-name",
+                TEMPLATE_NAME,
                 template.name.clone(),
                 serde_json::json!(template.id),
             ));

@@ -1,6 +1,10 @@
 //! The verbs: each checks who asks, changes a wish in one commit, and wakes the pod's own work.
 
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
 use super::{Core, Platform};
+use crate::activity::Did;
 use crate::auth::{Action, Identity};
 use crate::billing::{Admission, Ask, Quote};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,17 +24,17 @@ const TRIES: usize = 8;
 
 impl Platform {
     /// Does something if that receipt is not there yet.
-    pub(super) async fn once<F: Future<Output = Result<Pod>>>(
+    pub(super) async fn once<T: DeserializeOwned, F: Future<Output = Result<T>>>(
         &self,
         receipt: &Receipt,
         verb: impl Fn() -> F,
-    ) -> Result<Done> {
+    ) -> Result<Done<T>> {
         if let Some(done) = self.done(receipt).await? {
             return Ok(done);
         }
         match verb().await {
-            Ok(pod) => Ok(Done {
-                pod,
+            Ok(outcome) => Ok(Done {
+                outcome,
                 replayed: false,
             }),
             // The same may have been asked at the same time, and won.
@@ -42,10 +46,10 @@ impl Platform {
     ///
     /// # Errors
     /// `IdempotencyConflict` if something else was asked with this receipt's key.
-    pub async fn done(&self, receipt: &Receipt) -> Result<Option<Done>> {
-        let pod = receipt.done(&self.0).await?;
-        Ok(pod.map(|pod| Done {
-            pod,
+    pub async fn done<T: DeserializeOwned>(&self, receipt: &Receipt) -> Result<Option<Done<T>>> {
+        let outcome = receipt.done(&self.0).await?;
+        Ok(outcome.map(|outcome| Done {
+            outcome,
             replayed: true,
         }))
     }
@@ -69,7 +73,7 @@ impl Platform {
         id: PodId,
         accept_loss: bool,
         receipt: &Receipt,
-    ) -> Result<Done> {
+    ) -> Result<Done<Pod>> {
         self.once(receipt, || self.begin(who, id, accept_loss, Some(receipt)))
             .await
     }
@@ -139,6 +143,7 @@ impl Platform {
                     .map(|receipt| receipt.of(&written(&after, now), now))
                     .transpose()?
                     .into_iter()
+                    .chain([core.did(who, Did::StartPod, about(&pod))])
                     .collect(),
                 ..Changes::default()
             };
@@ -146,7 +151,7 @@ impl Platform {
                 Err(e) if *e.kind() == ErrorKind::Conflict => {
                     // The same may have been asked at the same time, and won.
                     if let Some(receipt) = receipt
-                        && receipt.done(core).await?.is_some()
+                        && receipt.done::<Pod>(core).await?.is_some()
                     {
                         return Err(e);
                     }
@@ -162,7 +167,7 @@ impl Platform {
     /// # Errors
     /// `NotFound`, `InvalidTransition` for a deleted pod.
     pub async fn stop(&self, who: &Identity, id: PodId) -> Result<Pod> {
-        self.end(who, id, EventKind::PodUpdate, |pod, reason, now| {
+        self.end(who, id, Did::StopPod, |pod, reason, now| {
             if pod.desired == Desired::Deleted {
                 return Err(Error::new(
                     ErrorKind::InvalidTransition,
@@ -179,7 +184,7 @@ impl Platform {
     /// # Errors
     /// `NotFound`.
     pub async fn delete(&self, who: &Identity, id: PodId) -> Result<Pod> {
-        self.end(who, id, EventKind::PodDeleted, |pod, reason, now| {
+        self.end(who, id, Did::DeletePod, |pod, reason, now| {
             Ok(wish::delete(pod, reason, now, now + wish::GRACE))
         })
         .await
@@ -189,7 +194,7 @@ impl Platform {
         &self,
         who: &Identity,
         id: PodId,
-        event: EventKind,
+        did: Did,
         change: impl Fn(&mut Pod, Reason, crate::Time) -> Result<bool>,
     ) -> Result<Pod> {
         for _ in 0..TRIES {
@@ -204,10 +209,17 @@ impl Platform {
             if !change(&mut after, reason, now)? {
                 return Ok(pod);
             }
-            let mut changes = Changes::default();
+            let mut changes = Changes {
+                documents: vec![self.0.did(who, did, about(&pod))],
+                ..Changes::default()
+            };
             if pod.desired != Desired::Deleted {
                 close_volume(&self.0, &after, &mut changes).await?;
             }
+            let event = match after.desired {
+                Desired::Deleted => EventKind::PodDeleted,
+                _ => EventKind::PodUpdate,
+            };
             match write(&self.0, &pod, after, now, changes, event).await {
                 Err(e) if *e.kind() == ErrorKind::Conflict => {}
                 // What the payer's empty balance leads to comes first, and nobody is to wait for that to come about.
@@ -255,6 +267,11 @@ pub(super) fn wake(id: PodId, at: crate::Time) -> Wake {
     }
 }
 
+/// What the activity log says of a pod.
+pub(super) fn about(pod: &Pod) -> serde_json::Value {
+    json!({ "podId": pod.id, "podName": pod.spec.name, "owner": pod.owner })
+}
+
 fn busy(id: PodId) -> Error {
     Error::conflict("The pod is being changed by others all the time; try again.").with("pod", id)
 }
@@ -278,6 +295,14 @@ async fn write(
     event: EventKind,
 ) -> Result<Pod> {
     after.updated_at = now;
+    add(core, before, after.clone(), event, &mut changes);
+    core.commit(changes).await?;
+    after.version += 1;
+    Ok(after)
+}
+
+/// Adds a changed wish, with its event, and what wakes the pod's own work.
+pub(super) fn add(core: &Core, before: &Pod, after: Pod, event: EventKind, changes: &mut Changes) {
     changes.touch.extend(core.lockable(&after.terms.payer));
     // A cutoff is set on a run that may be paid from another account than the next one.
     let of_run = before.run.as_ref();
@@ -286,9 +311,6 @@ async fn write(
         .touch
         .extend(of_run.filter(|account| *account != after.terms.payer));
     changes.events.push(core.pod_event(event, &after));
-    changes.wakes.push(wake(after.id, now));
-    changes.pods.push(after.clone());
-    core.commit(changes).await?;
-    after.version += 1;
-    Ok(after)
+    changes.wakes.push(wake(after.id, after.updated_at));
+    changes.pods.push(after);
 }

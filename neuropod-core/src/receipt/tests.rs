@@ -2,6 +2,7 @@ use super::*;
 use crate::Launch;
 use crate::auth::Identity;
 use crate::fault::{Fault, Reply};
+use crate::pod::Pod;
 use crate::scene::Scene;
 use crate::store::PodFilter;
 
@@ -9,7 +10,7 @@ fn receipt(key: &str) -> Receipt {
     Receipt::new(Identity::local().user.id, key, "launch").unwrap()
 }
 
-async fn launch(scene: &Scene, key: &str) -> Result<Done> {
+async fn launch(scene: &Scene, key: &str) -> Result<Done<Pod>> {
     let ask = Launch::image("there");
     let me = Identity::local();
     scene.platform.launch_once(&me, &ask, &receipt(key)).await
@@ -42,7 +43,7 @@ async fn an_answer_that_is_lost_after_the_commit_is_given_to_who_asks_again() {
     for _ in 0..5 {
         let done = launch(&scene, "one").await.unwrap();
         assert!(done.replayed);
-        assert_eq!(done.pod.version, 1, "as it was");
+        assert_eq!(done.outcome.version, 1, "as it was");
     }
     assert_eq!(pods(&scene).await, 1);
     assert!(!launch(&scene, "two").await.unwrap().replayed);
@@ -54,12 +55,24 @@ async fn a_receipt_is_kept_for_a_day_and_names_what_was_asked() {
     let scene = Scene::new().await;
     launch(&scene, "one").await.unwrap();
     let other = Receipt::new(Identity::local().user.id, "one", "something else").unwrap();
-    let refused = other.done(scene.core()).await.unwrap_err();
+    let refused = other.done::<Pod>(scene.core()).await.unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::IdempotencyConflict);
     tokio::time::advance(KEPT - Duration::from_secs(1)).await;
-    assert!(receipt("one").done(scene.core()).await.unwrap().is_some());
+    assert!(
+        receipt("one")
+            .done::<Pod>(scene.core())
+            .await
+            .unwrap()
+            .is_some()
+    );
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(receipt("one").done(scene.core()).await.unwrap().is_none());
+    assert!(
+        receipt("one")
+            .done::<Pod>(scene.core())
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
