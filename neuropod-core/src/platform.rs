@@ -1,5 +1,6 @@
 //! [`Platform`]: what users call. It writes wishes; the loops make the backend agree.
 
+mod broadcast;
 mod builder;
 mod catalogue;
 pub(crate) mod force;

@@ -18,6 +18,8 @@ use crate::store::{
 };
 use crate::time::Time;
 
+/// How the leases of devices begin.
+pub(crate) const DEVICES: &str = "device/";
 /// A host port that somebody else had is not tried again for so long.
 const SET_ASIDE: Duration = Duration::from_secs(600);
 /// So many times other ports are picked when one is leased already.
@@ -28,7 +30,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(180);
 
 /// The lease of a device.
 pub(crate) fn resource(device: &DeviceId) -> String {
-    format!("device/{device}")
+    format!("{DEVICES}{device}")
 }
 
 /// The lease of a host port.
@@ -150,7 +152,7 @@ pub(crate) async fn free_for(
         return Ok(None);
     }
     let (_, prices) = core.prices().await?;
-    let leases = core.store.leases("device/").await?;
+    let leases = core.store.leases(DEVICES).await?;
     // An entry that was taken out of the catalogue has no devices: its pods wait, and say so.
     Ok(Some(
         prices
@@ -186,7 +188,7 @@ async fn open(
     for _ in 0..PORT_TRIES {
         match try_open(core, pod, &devices, &changes, own).await {
             Err(e) if is_taken(&e, "port/") => {}
-            Err(e) if is_taken(&e, "device/") => {
+            Err(e) if is_taken(&e, DEVICES) => {
                 return Err(Error::conflict("Somebody else took the device first.").caused_by(e));
             }
             other => return other,

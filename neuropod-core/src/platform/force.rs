@@ -14,8 +14,6 @@ use crate::{accounts, life, queue, settling, sweep};
 
 /// A pod that others change so often in a row is left as it is.
 const TRIES: usize = 8;
-/// How the leases of devices begin.
-const DEVICES: &str = "device/";
 
 impl Platform {
     /// Accepts that the open run of a pod is lost, though the backend does not confirm it and perhaps never will; for
@@ -87,7 +85,7 @@ impl Platform {
 
 /// Adds what gives back the devices that were set aside, since nothing unknown can use them any more.
 pub(crate) async fn clear(core: &Core, changes: &mut Changes) -> Result<()> {
-    let leases = core.store.leases(DEVICES).await?;
+    let leases = core.store.leases(queue::DEVICES).await?;
     let aside = leases
         .into_iter()
         .filter(|lease| lease.pod.is_none() && lease.until.is_none());

@@ -147,8 +147,8 @@ impl Platform {
             }
             Deployment::Image(_) => None,
         };
-        budget::allow_start(core, owner.id).await?;
         let spec = launch.check(&prices, template.as_ref())?;
+        budget::allow_start(core, owner.id).await?;
         let quote = quote(core, &owner, &spec, prices.clone(), price_version).await?;
         Ok(Checked {
             owner,

@@ -1,5 +1,7 @@
 //! What a caller may look at: rows from the store, and what only the backend can answer.
 
+use std::collections::BTreeMap;
+
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
@@ -7,10 +9,10 @@ use super::Platform;
 use super::verbs::wake;
 use crate::auth::{Action, Identity, Owner};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{PodId, UserId};
+use crate::id::{GpuId, PodId, UserId};
 use crate::orchestrator::{Capacity, LogLine, LogQuery, State, Usage};
 use crate::pod::{Pod, Run};
-use crate::pricing::PriceList;
+use crate::pricing::{GpuEntry, PriceList};
 use crate::store::{Changes, Page, PodFilter, PodQuery, UserQuery};
 use crate::user::User;
 use crate::{log, queue};
@@ -124,6 +126,25 @@ impl Platform {
     /// `Unreachable`.
     pub async fn prices(&self) -> Result<(u64, PriceList)> {
         self.0.prices().await
+    }
+
+    /// How many devices are free now of each entry of the price list; `None` for one that needs none, or where the backend
+    /// places pods itself.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn free_devices(&self) -> Result<BTreeMap<GpuId, Option<usize>>> {
+        let capacity = self.0.capacity().await?;
+        let leases = self.0.store.leases(queue::DEVICES).await?;
+        let (_, prices) = self.0.prices().await?;
+        let free = |entry: &GpuEntry| {
+            let counted = entry.devices > 0 && !capacity.places_itself;
+            counted.then(|| queue::free_devices(entry, &capacity, &leases).len())
+        };
+        let entries = prices.gpus.iter();
+        Ok(entries
+            .map(|(id, entry)| (id.clone(), free(entry)))
+            .collect())
     }
 
     /// What the backend has, as of at most ten seconds ago.

@@ -22,7 +22,7 @@ async fn pass_time(scene: &Scene) {
 }
 
 async fn aside(scene: &Scene) -> usize {
-    let leases = scene.store.leases(DEVICES).await.unwrap();
+    let leases = scene.store.leases(queue::DEVICES).await.unwrap();
     leases.iter().filter(|lease| lease.pod.is_none()).count()
 }
 
