@@ -118,7 +118,7 @@ async fn compare(store: Arc<dyn Store>, operations: u64) {
         let mut fits = true;
         let newest = step;
         // A refused commit has one transfer, so that the books need no undoing.
-        if dice.u64(0..50) == 0 {
+        if dice.u64(0..5) == 0 {
             let there = numbered(dice.u64(0..newest + 1));
             let memo = "Something else".to_owned();
             fits = !books.transfers.contains_key(&there.id);
