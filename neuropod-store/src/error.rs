@@ -12,6 +12,11 @@ pub(crate) fn ours(error: sqlx::Error, during: &'static str) -> Error {
                 ErrorKind::Invalid,
                 "The database can't keep a NUL character.",
             ),
+            // It has waited for that.
+            Some(code) if of_sqlite(code) == Some(5) => (
+                ErrorKind::Unreachable,
+                "Another program keeps the database locked.",
+            ),
             Some(code) if is_passing(code) => {
                 (ErrorKind::Unreachable, "The database can't do this now.")
             }
@@ -24,6 +29,10 @@ pub(crate) fn ours(error: sqlx::Error, during: &'static str) -> Error {
         sqlx::Error::Configuration(_) => {
             (ErrorKind::Invalid, "The URL of the database can't be read.")
         }
+        sqlx::Error::PoolTimedOut => (
+            ErrorKind::Unreachable,
+            "No connection to the database was free, or could be opened, in time.",
+        ),
         _ => (ErrorKind::Unreachable, "The database did not answer."),
     };
     Error::new(kind, message).during(during).caused_by(error)
@@ -31,15 +40,20 @@ pub(crate) fn ours(error: sqlx::Error, during: &'static str) -> Error {
 
 /// Whether a code of an engine says that it may be otherwise later.
 fn is_passing(code: &str) -> bool {
-    // PostgreSQL has five characters: connection, resources, operator intervention, serialisation and deadlock.
-    if code.len() == 5 {
-        return ["08", "53", "57", "40"]
+    match of_sqlite(code) {
+        // Busy, locked, read-only, IO, full, can't open.
+        Some(kind) => matches!(kind, 5 | 6 | 8 | 10 | 13 | 14),
+        // Connection, resources, operator intervention, serialisation and deadlock.
+        None => ["08", "53", "57", "40"]
             .iter()
-            .any(|class| code.starts_with(class));
+            .any(|class| code.starts_with(class)),
     }
-    // SQLite has a number whose low byte is the kind: busy, locked, read-only, IO, full, can't open.
-    let kind = code.parse::<i32>().map(|code| code & 0xff);
-    matches!(kind, Ok(5 | 6 | 8 | 10 | 13 | 14))
+}
+
+/// SQLite has a number whose low byte is the kind; PostgreSQL has five characters.
+fn of_sqlite(code: &str) -> Option<i32> {
+    let number = code.parse::<i32>().ok().filter(|_| code.len() != 5);
+    number.map(|number| number & 0xff)
 }
 
 /// Whether the transaction lost against another, so that it is to be judged anew: nothing has happened.

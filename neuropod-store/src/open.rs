@@ -182,3 +182,48 @@ fn share(url: &str, pool: &AnyPool, dialect: Dialect, local: &Hints, hints: &Hin
 fn share(_: &str, _: &AnyPool, _: Dialect, _: &Hints, _: &Hints) -> JoinSet<()> {
     JoinSet::new()
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use std::time::Duration;
+
+    use neuropod_core::conformance::store::samples::{account, funding, money};
+    use neuropod_core::store::{Changes, Store};
+
+    use super::CONNECTIONS;
+    use crate::SqlStore;
+
+    /// From outside nobody can hold a connection that reads.
+    #[tokio::test]
+    async fn sqlite_writes_while_no_connection_is_free_to_read() {
+        let name = format!("neuropod-open-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let url = format!("sqlite://{}/neuropod.db", folder.display());
+        let store = SqlStore::open(&url).await.unwrap();
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            held.push(store.pool.acquire().await.unwrap());
+        }
+
+        let credit = Changes {
+            transfers: vec![funding("credit", 1, money(1))],
+            ..Changes::default()
+        };
+        store.commit(&credit).await.unwrap();
+        let id = account(1);
+        let refused = store.account(&id).await.unwrap_err();
+        assert!(refused.is_retryable(), "{refused:?}");
+        assert!(refused.message().contains("No connection"), "{refused:?}");
+
+        let waits = store.account(&id);
+        let frees = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            held.pop();
+        };
+        let (read, ()) = futures::join!(waits, frees);
+        assert_eq!(read.unwrap().unwrap().posted, money(1));
+        drop(held);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -7,6 +7,7 @@ mod check;
 mod full_disk;
 mod load;
 mod own_postgres;
+mod pool;
 mod postgres;
 mod sqlite;
 #[path = "../support/mod.rs"]

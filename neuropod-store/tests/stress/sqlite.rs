@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use neuropod_core::Error;
 use neuropod_core::conformance::store::samples::{account, at, funding, money, pod_id, used};
 use neuropod_core::ledger::verify;
 use neuropod_core::store::*;
@@ -12,12 +13,29 @@ use sqlx::{AnyConnection, Connection};
 use crate::load::Load;
 use crate::{check, support};
 
-/// Shorter than SQLite waits for a lock.
-const LOCKED_FOR: Duration = Duration::from_secs(4);
+/// Shorter than SQLite waits for a lock, and longer.
+const LOCKED_FOR: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(6)];
 
 /// Another program writes for a long time. Nobody is refused.
 #[tokio::test]
 async fn a_foreign_lock_is_waited_for() {
+    let errors = outlives_a_lock(LOCKED_FOR[0]).await;
+    assert_eq!(errors.len(), 0, "nobody was refused");
+}
+
+/// Another program writes for too long. Who is refused is told of it.
+#[tokio::test]
+async fn a_foreign_lock_is_named_if_it_lasts() {
+    let errors = outlives_a_lock(LOCKED_FOR[1]).await;
+    assert!(!errors.is_empty(), "nobody was refused");
+    for error in errors {
+        assert!(error.is_retryable(), "{error:?}");
+        let named = error.message().contains("Another program");
+        assert!(named, "{error:?}");
+    }
+}
+
+async fn outlives_a_lock(held: Duration) -> Vec<Error> {
     let (folder, seed) = (support::Folder::new(), support::seed());
     let store = support::open(&folder.url()).await;
     let load = Load::begin(&store, seed);
@@ -25,10 +43,10 @@ async fn a_foreign_lock_is_waited_for() {
     let mut foreign = AnyConnection::connect(&folder.url()).await.unwrap();
     let wait = "PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE";
     sqlx::raw_sql(wait).execute(&mut foreign).await.unwrap();
-    tokio::time::sleep(LOCKED_FOR).await;
+    tokio::time::sleep(held).await;
     sqlx::raw_sql("COMMIT").execute(&mut foreign).await.unwrap();
     load.goes_on().await;
-    assert_eq!(load.end().await.len(), 0, "nobody was refused");
+    load.end().await
 }
 
 /// 32 at once send each credit and each reading of a meter up to five times, in any order, over two stores. Once the last
