@@ -4,27 +4,25 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support;
-
 pub(crate) struct OwnPostgres {
     programs: PathBuf,
-    folder: support::Folder,
+    folder: PathBuf,
     port: u16,
 }
 
 impl OwnPostgres {
-    /// With the programs that the tests' own server is of; `cargo xtask test` installs them.
-    pub(crate) fn start() -> Self {
-        let folder = support::Folder::new();
+    /// In a folder of its own, with the programs that the tests' own server is of; `cargo xtask test` installs them.
+    pub(crate) fn start(folder: &Path) -> Self {
+        std::fs::create_dir_all(folder).unwrap();
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let server = Self {
             programs: programs().expect("PostgreSQL is installed"),
             port: port.local_addr().unwrap().port(),
-            folder,
+            folder: folder.to_owned(),
         };
         if is_root() {
             let mut give = Command::new("chown");
-            give.arg("postgres").arg(&server.folder.0);
+            give.arg("postgres").arg(folder);
             assert!(give.status().unwrap().success());
         }
         let init = [
@@ -52,7 +50,7 @@ impl OwnPostgres {
     }
 
     fn control(&self, what: &[&str]) {
-        let sockets = self.folder.0.display();
+        let sockets = self.folder.display();
         let options = format!("-p {} -h 127.0.0.1 -k {sockets}", self.port);
         let (data, log) = (self.data(), format!("{sockets}/log"));
         let rest = ["-w", "-s", "-D", &data, "-l", &log, "-o", &options];
@@ -60,7 +58,7 @@ impl OwnPostgres {
     }
 
     fn data(&self) -> String {
-        self.folder.0.join("data").display().to_string()
+        self.folder.join("data").display().to_string()
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
@@ -73,7 +71,7 @@ impl OwnPostgres {
         if is_root() {
             command.args(["-u", "postgres", "--"]).arg(&path);
         }
-        command.args(arguments).current_dir(&self.folder.0);
+        command.args(arguments).current_dir(&self.folder);
         // Its standard output would stay open in the server.
         let done = command
             .stdout(std::process::Stdio::null())

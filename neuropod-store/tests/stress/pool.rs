@@ -25,8 +25,9 @@ async fn commits_outlive_that_no_connection_is_free() {
     if support::postgres_or_say_why().is_none() {
         return;
     }
+    let folder = support::Folder::new();
     // Of its own: a lock that is held keeps the events of all who use the server waiting.
-    let server = OwnPostgres::start();
+    let server = OwnPostgres::start(&folder.0);
     for (held, refuses) in HELD_FOR.into_iter().zip([false, true]) {
         let schema = support::new_schema(&server.url()).await;
         let store = support::open(&schema.url).await;

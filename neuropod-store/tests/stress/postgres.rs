@@ -15,7 +15,8 @@ async fn what_was_acknowledged_outlives_restarts_and_cut_connections() {
     }
     let (seed, restarts) = (support::seed(), support::effort("POSTGRES_RESTARTS", 3));
     let mut dice = fastrand::Rng::with_seed(seed);
-    let server = OwnPostgres::start();
+    let folder = support::Folder::new();
+    let server = OwnPostgres::start(&folder.0);
     let store = support::open(&server.url()).await;
     let load = Load::begin(&store, seed);
     load.goes_on().await;

@@ -3,14 +3,18 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
+use neuropod::Time;
 use neuropod::decide::Swept;
-use neuropod::pod::{Phase, Reason};
+use neuropod::id::PodId;
+use neuropod::pod::{Phase, Reason, Run};
 use neuropod::store::{Meter, StoreExt};
 use serde_json::json;
 
 use crate::given::given;
 use crate::own_engine::OwnEngine;
-use crate::shop::{Charged, Shop, now};
+use crate::own_postgres::OwnPostgres;
+use crate::shop::{Charged, Customer, Shop, now};
 use crate::{alone, space};
 
 /// A list that is so much younger than the record of a run vouches for it.
@@ -20,57 +24,107 @@ const DEAD_FOR: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn what_nobody_saw_end_is_charged_to_where_it_was_last_seen() {
-    let Some(image_from) = given("NEUROPOD_TEST_DOCKER") else {
+    let test = "all_killed::what_nobody_saw_end_is_charged_to_where_it_was_last_seen";
+    charge_what_nobody_saw_end(test, false).await;
+}
+
+#[tokio::test]
+async fn what_nobody_saw_end_is_charged_so_by_an_engine_that_restores() {
+    let test = "all_killed::what_nobody_saw_end_is_charged_so_by_an_engine_that_restores";
+    charge_what_nobody_saw_end(test, true).await;
+}
+
+async fn charge_what_nobody_saw_end(test: &str, live_restore: bool) {
+    let (Some(image_from), Some(_)) = (
+        given("NEUROPOD_TEST_DOCKER"),
+        given("NEUROPOD_TEST_POSTGRES"),
+    ) else {
         return;
     };
     let _alone = alone().await;
-    let test = "all_killed::what_nobody_saw_end_is_charged_to_where_it_was_last_seen";
     let Some(folder) = space::enter(test).await else {
         return;
     };
-    let mut own = OwnEngine::start(&folder, false, &image_from).await;
-    let database = format!("sqlite://{}/killed.db", folder.display());
-    let host = format!("unix://{}", own.socket().display());
-    let mut shop = Shop::open(&folder, &host, &database, "23000-23999").await;
-    let ana = shop.rich("ana").await;
-    let old = shop.launch(&ana, &json!({})).await;
-    let of_old = shop.running(old).await;
-    let vouched = of_old.recorded_at.unwrap() + VOUCHED_AFTER;
-    tokio::time::sleep(vouched.since(now()) + Duration::from_secs(1)).await;
-    // A server that starts lists what is there.
-    shop.kill().await;
-    shop.start().await;
-    while swept(&shop).await.rows_at <= vouched {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let young = shop.launch(&ana, &json!({})).await;
-    let of_young = shop.running(young).await;
+    // In here nobody reaches that of the other tests.
+    let postgres = OwnPostgres::start(&folder.join("postgres"));
+    let mut own = OwnEngine::start(&folder, live_restore, &image_from).await;
+    let ports = ["23000-23499", "23500-23999"];
+    let shops = Shop::open_both(&folder, &own.host(), &postgres.url(), ports).await;
+    // Whether they restore means nothing to lists, and to be on one takes long.
+    let lists = !live_restore;
+    let trials = join_all(shops.map(|shop| Trial::begin(shop, lists))).await;
 
     own.kill_all().await;
     let killed = now();
-    let last_list = swept(&shop).await.listed_at;
+    let last_lists = join_all(trials.iter().map(|trial| swept(&trial.shop))).await;
     tokio::time::sleep(DEAD_FOR).await;
     own.start_again().await;
+    let settled = trials.into_iter().zip(last_lists);
+    join_all(settled.map(|(trial, list)| trial.settle(list.listed_at, killed))).await;
+}
 
-    for (pod, run, seen) in [
-        (old, of_old, last_list),
-        (young, of_young.clone(), of_young.seen_first.unwrap()),
-    ] {
-        let row = shop.until(pod, |pod| pod.run.is_none()).await;
-        assert_eq!(
-            (row.phase(), row.reason),
-            (Phase::Error, Some(Reason::EngineRestart))
-        );
-        assert!(
-            seen > run.charged_from.unwrap() && seen < killed,
-            "seen at {seen}"
-        );
-        let charged = shop.charged(&ana, Meter::Run(pod, run.n)).await;
-        assert_eq!(charged, Charged::of(&run, seen));
-        let lost = killed.since(seen);
-        println!("{} charged, {lost:.1?} lost", charged.amount);
+struct Trial {
+    shop: Shop,
+    ana: Customer,
+    /// A pod that a list vouches for.
+    listed: Option<(PodId, Run)>,
+    /// One that is too young for that.
+    young: (PodId, Run),
+}
+
+impl Trial {
+    async fn begin(mut shop: Shop, lists: bool) -> Self {
+        let ana = shop.rich("ana").await;
+        let mut listed = None;
+        if lists {
+            let (old, of_old) = launch(&shop, &ana).await;
+            let vouched = of_old.recorded_at.unwrap() + VOUCHED_AFTER;
+            tokio::time::sleep(vouched.since(now()) + Duration::from_secs(1)).await;
+            // A server that starts lists what is there.
+            shop.kill().await;
+            shop.start().await;
+            while swept(&shop).await.rows_at <= vouched {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            listed = Some((old, of_old));
+        }
+        let young = launch(&shop, &ana).await;
+        Self {
+            shop,
+            ana,
+            listed,
+            young,
+        }
     }
-    shop.close(&[&ana]).await;
+
+    async fn settle(self, listed_at: Time, killed: Time) {
+        let (shop, ana) = (self.shop, self.ana);
+        let listed = self.listed.map(|(pod, run)| (pod, run, listed_at));
+        let (pod, run) = self.young;
+        let first = run.seen_first.unwrap();
+        for (pod, run, seen) in listed.into_iter().chain([(pod, run, first)]) {
+            let row = shop.until(pod, |pod| pod.run.is_none()).await;
+            assert_eq!(
+                (row.phase(), row.reason),
+                (Phase::Error, Some(Reason::EngineRestart))
+            );
+            assert!(
+                seen > run.charged_from.unwrap() && seen < killed,
+                "seen at {seen}"
+            );
+            let charged = shop.charged(&ana, Meter::Run(pod, run.n)).await;
+            assert_eq!(charged, Charged::of(&run, seen));
+            let lost = killed.since(seen);
+            println!("{} charged, {lost:.1?} lost", charged.amount);
+        }
+        shop.close(&[&ana]).await;
+    }
+}
+
+/// A pod, and its run once that is charged for.
+async fn launch(shop: &Shop, customer: &Customer) -> (PodId, Run) {
+    let pod = shop.launch(customer, &json!({})).await;
+    (pod, shop.running(pod).await)
 }
 
 /// What the last list of the engine vouches for.

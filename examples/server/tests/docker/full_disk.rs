@@ -38,8 +38,7 @@ async fn a_full_disk_is_told() {
     let database = format!("sqlite://{}/disk.db", folder.display());
     let store = SqlStore::open(&database).await.unwrap();
     let engine = Engine::unwatched(own.docker.clone(), &store.installation().await.unwrap());
-    let host = format!("unix://{}", own.socket().display());
-    let program = Program::start(&folder, &settings(&host, &database, "25000-25999")).await;
+    let program = Program::start(&folder, &settings(&own.host(), &database, "25000-25999")).await;
     let token = sign_in(program.address, "ana@example.com").await;
     let ask = async |method: &str, path: &str, body: &Value| {
         let request = Request::new(program.address, method, path).bearer(&token);

@@ -23,6 +23,9 @@ mod kill9;
 mod lifecycles;
 mod outage;
 mod own_engine;
+#[path = "../../../../neuropod-store/tests/stress/own_postgres.rs"]
+#[allow(dead_code)] // none of these tests kills it
+mod own_postgres;
 mod pods;
 #[path = "../support/program.rs"]
 mod program;

@@ -56,6 +56,11 @@ impl OwnEngine {
         self.folder.join("docker.sock")
     }
 
+    /// Where it answers, as `DOCKER_HOST` says it.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
     /// Whether its containers outlive it.
     pub(crate) fn restores(&self) -> bool {
         self.live_restore

@@ -102,6 +102,21 @@ impl Shop {
         }
     }
 
+    /// One over a file of SQLite in this folder, and one over PostgreSQL, both over this engine.
+    pub(crate) async fn open_both(
+        folder: &Path,
+        docker: &str,
+        postgres: &str,
+        ports: [&str; 2],
+    ) -> [Self; 2] {
+        let sqlite = format!("sqlite://{}/shop.db", folder.display());
+        let (one, other) = futures::join!(
+            Self::open(folder, docker, &sqlite, ports[0]),
+            Self::open(folder, docker, postgres, ports[1]),
+        );
+        [one, other]
+    }
+
     fn program(&self) -> &Program {
         self.program.as_ref().expect("the server is up")
     }
