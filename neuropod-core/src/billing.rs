@@ -95,6 +95,7 @@ impl Quote {
 
 /// A part of a price.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Part {
     /// `gpu`, `containerDisk` or `volumeDisk`.
     pub name: String,

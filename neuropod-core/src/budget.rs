@@ -16,6 +16,7 @@ pub(crate) const KIND: &str = "budget";
 
 /// How much may be spent in how long. At least one limit is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Budget {
     /// What the limits are for.
@@ -32,6 +33,7 @@ pub struct Budget {
 
 /// A stretch of the calendar, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Period {
     /// From midnight to midnight.
@@ -52,6 +54,7 @@ pub enum Limit {
 
 /// A budget, and what has become of it so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Spent {
     /// As it was set.

@@ -87,6 +87,7 @@ pub enum RetryCause {
 
 /// One wrong part of the input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FieldError {
     /// JSON pointer of the wrong part, `/ports/0`.
     pub pointer: String,

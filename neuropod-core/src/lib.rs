@@ -31,6 +31,8 @@ mod log;
 mod loops;
 pub mod memory;
 pub mod money;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod orchestrator;
 mod platform;
 pub mod pod;

@@ -13,6 +13,7 @@ use crate::pod::PodSpec;
 
 /// Prices, GPU catalogue and limits at one version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PriceList {
     /// ISO 4217 code, `EUR`.
     pub currency: String,
@@ -30,6 +31,7 @@ pub struct PriceList {
 
 /// An entry of the catalogue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GpuEntry {
     /// A name for people, `RTX 4050`.
     pub name: String,
@@ -48,6 +50,7 @@ pub struct GpuEntry {
 
 /// Facts about a GPU, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GpuSpecs {
     /// `6GB GDDR6`.
     pub memory: String,
@@ -59,6 +62,7 @@ pub struct GpuSpecs {
 
 /// Which devices an entry stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GpuMatch {
     /// Product names, any of them; the vendor's words (`NVIDIA GeForce`), case and signs between words make no
     /// difference. Empty matches nothing.
@@ -77,6 +81,7 @@ impl GpuMatch {
 
 /// The price of a GB-hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StoragePrice {
     /// Per GB and hour.
     pub price: Money,
@@ -88,6 +93,7 @@ pub struct StoragePrice {
 
 /// Limits of one launch and one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Limits {
     /// GB of container disk.
     pub container_disk_max: u32,
@@ -101,6 +107,7 @@ pub struct Limits {
 
 /// What a new user gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FreeTier {
     /// Whether a new user gets anything.
     pub enabled: bool,

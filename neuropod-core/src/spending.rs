@@ -108,6 +108,7 @@ pub fn open(
 
 /// What sums are by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
     /// One sum for each pod.
@@ -120,6 +121,7 @@ pub enum Group {
 
 /// A sum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Sum {
     /// The pod's id, the entry, or the day.

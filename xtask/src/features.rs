@@ -4,7 +4,9 @@ use crate::shell;
 use crate::steps::Steps;
 use anyhow::{Result, bail};
 
-const CHOICES: [&str; 7] = ["", "docker", "k8s", "sqlite", "postgres", "mock", "testing"];
+const CHOICES: [&str; 8] = [
+    "", "docker", "k8s", "sqlite", "postgres", "mock", "testing", "openapi",
+];
 /// Families of crates that nobody gets who has not asked for them.
 const HEAVY: [&str; 4] = ["sqlx", "bollard", "kube", "axum"];
 

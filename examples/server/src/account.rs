@@ -1,26 +1,95 @@
 //! `/api/auth`: signing in and out, and who one is.
 
+use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
 use neuropod::auth::{Credential, Identity};
-use neuropod::id::AccountId;
+use neuropod::id::{AccountId, UserId};
 use neuropod::pod::Secret;
-use neuropod::user::User;
-use neuropod::{Error, ErrorKind};
-use serde_json::{Value, json};
+use neuropod::user::{Role, User};
+use neuropod::{Error, ErrorKind, Time};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::App;
-use crate::answer;
+use crate::amount::Endless;
+use crate::answer::{self, Data, Said};
 use crate::body::Fields;
 use crate::caller::{Caller, Peer};
+use crate::openapi::Refused;
 use crate::problem::Result;
 
-/// `POST /api/auth/mock-login`
+/// The original's `UserPublic`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UserPublic {
+    /// Always 0.
+    active_pods: u32,
+    /// URL of a picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar: Option<String>,
+    /// What may be spent.
+    balance: Endless<f64>,
+    /// Only in `/api/auth/me`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<Time>,
+    email: String,
+    id: UserId,
+    name: String,
+    plan: String,
+    /// `11/24/2026`
+    registration_date: String,
+    role: Role,
+    /// Always `online`.
+    status: &'static str,
+    /// Always 0.
+    total_pods: u32,
+}
+
+/// A session that has begun.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SignedIn {
+    success: bool,
+    /// To be sent as `Authorization: Bearer …`.
+    token: String,
+    user: UserPublic,
+}
+
+/// Whose token it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Verified {
+    success: bool,
+    user: UserPublic,
+}
+
+/// Who signs in.
+#[derive(ToSchema)]
+#[schema(as = MockLogin)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "what `mock_login` reads, for the document")]
+pub(crate) struct MockLogin {
+    #[schema(min_length = 3, max_length = 254, format = "email")]
+    email: String,
+}
+
+/// Which session ends.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "what `logout` reads, for the document")]
+pub(crate) struct Logout {
+    /// One's own; the one of the request, if it is not said.
+    token: Option<String>,
+}
+
+/// Sign in as anybody, in development mode
+#[utoipa::path(
+    post, path = "/api/auth/mock-login", operation_id = "mockLogin", security(()), request_body = MockLogin,
+    responses((status = 200, body = SignedIn), Refused<403>, Refused<429>),
+)]
 pub(crate) async fn mock_login(
     State(app): State<App>,
     Peer(peer): Peer,
     mut fields: Fields,
-) -> Result<Response> {
+) -> Result<Json<SignedIn>> {
     let email = fields.text("email").unwrap_or_default();
     fields.done()?;
     let now = app.platform.clock().now();
@@ -33,18 +102,23 @@ pub(crate) async fn mock_login(
         .auth()
         .sign_in(&Credential::Development { email })
         .await?;
-    let user = user_public(&app, &opened.user).await?;
-    Ok(answer::success(
-        json!({ "token": opened.token.reveal(), "user": user }),
-    ))
+    Ok(Json(SignedIn {
+        success: true,
+        token: opened.token.reveal().to_owned(),
+        user: user_public(&app, &opened.user).await?,
+    }))
 }
 
-/// `POST /api/auth/logout`
+/// End a session
+#[utoipa::path(
+    post, path = "/api/auth/logout", operation_id = "logout", request_body = Logout,
+    responses((status = 200, body = Said)),
+)]
 pub(crate) async fn logout(
     State(app): State<App>,
     Caller(who): Caller,
     mut fields: Fields,
-) -> Result<Response> {
+) -> Result<Json<Said>> {
     let token = fields.text("token");
     fields.done()?;
     let auth = app.platform.auth();
@@ -55,7 +129,7 @@ pub(crate) async fn logout(
     if let Some(session) = session {
         auth.sign_out(&session).await?;
     }
-    Ok(answer::success(json!({ "message": "Signed out." })))
+    Ok(answer::said("Signed out."))
 }
 
 /// The session of a token in the body, which must be the caller's own; nothing if it has ended already.
@@ -73,49 +147,51 @@ async fn named_session(app: &App, who: &Identity, token: String) -> Result<Optio
     }
 }
 
-/// `GET /api/auth/verify`
-pub(crate) async fn verify(State(app): State<App>, Caller(who): Caller) -> Result<Response> {
-    Ok(answer::success(
-        json!({ "user": user_public(&app, &who.user).await? }),
-    ))
+/// Whose token this is
+#[utoipa::path(
+    get, path = "/api/auth/verify", operation_id = "verify", responses((status = 200, body = Verified)),
+)]
+pub(crate) async fn verify(State(app): State<App>, Caller(who): Caller) -> Result<Json<Verified>> {
+    Ok(Json(Verified {
+        success: true,
+        user: user_public(&app, &who.user).await?,
+    }))
 }
 
-/// `GET /api/auth/me`
-pub(crate) async fn me(State(app): State<App>, Caller(who): Caller) -> Result<Response> {
-    let mut data = user_public(&app, &who.user).await?;
-    data["createdAt"] = json!(who.user.created_at);
-    Ok(answer::data(data))
+/// Who one is
+#[utoipa::path(
+    get, path = "/api/auth/me", operation_id = "me", responses((status = 200, body = Data<UserPublic>)),
+)]
+pub(crate) async fn me(
+    State(app): State<App>,
+    Caller(who): Caller,
+) -> Result<Json<Data<UserPublic>>> {
+    let user = user_public(&app, &who.user).await?;
+    Ok(answer::data(UserPublic {
+        created_at: Some(who.user.created_at),
+        ..user
+    }))
 }
 
-/// The original's `UserPublic`.
-async fn user_public(app: &App, user: &User) -> Result<Value> {
+async fn user_public(app: &App, user: &User) -> Result<UserPublic> {
     let now = app.platform.clock().now();
-    let balance = app
-        .platform
-        .billing()
-        .balance(&AccountId::of(user.id), now)
-        .await?;
-    let balance = if user.role == neuropod::user::Role::Admin || balance.unlimited {
-        json!("Infinity")
-    } else {
-        json!(balance.available.to_f64())
-    };
-    let mut public = json!({
-        "id": user.id,
-        "name": user.name,
-        "email": user.email,
-        "role": user.role,
-        "balance": balance,
-        "plan": user.plan,
-        "registrationDate": short_date(&user.created_at.to_string()),
-        "activePods": 0,
-        "totalPods": 0,
-        "status": "online",
-    });
-    if let Some(avatar) = &user.avatar {
-        public["avatar"] = avatar.as_str().into();
-    }
-    Ok(public)
+    let account = AccountId::of(user.id);
+    let balance = app.platform.billing().balance(&account, now).await?;
+    let endless = user.role == Role::Admin || balance.unlimited;
+    Ok(UserPublic {
+        active_pods: 0,
+        avatar: user.avatar.clone(),
+        balance: Endless::of(balance.available.to_f64(), endless),
+        created_at: None,
+        email: user.email.clone(),
+        id: user.id,
+        name: user.name.clone(),
+        plan: user.plan.clone(),
+        registration_date: short_date(&user.created_at.to_string()),
+        role: user.role,
+        status: "online",
+        total_pods: 0,
+    })
 }
 
 /// `11/24/2026` of `2026-11-24T…`.

@@ -1,24 +1,121 @@
 //! `POST /api/pods`: the body as an ask. What an ask must be like is the library's business.
 
+use std::collections::BTreeMap;
+
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use neuropod::Offer;
-use neuropod::id::GpuId;
+use neuropod::billing::Part;
+use neuropod::id::{GpuId, PodId, TemplateId};
 use neuropod::launch::{Assignee, Deployment, Launch};
-use neuropod::pod::Env;
+use neuropod::money::Money;
+use neuropod::pod::{Env, Phase};
 use neuropod::receipt::Done;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::App;
-use crate::answer;
+use crate::amount::Endless;
+use crate::answer::{self, Data};
 use crate::body::Fields;
 use crate::caller::{Caller, Writer};
-use crate::idempotency::{self, IdempotencyKey};
+use crate::idempotency::{self, IdempotencyKey, Key};
+use crate::openapi::Refused;
 use crate::problem::{Problem, Result};
-use crate::view;
+use crate::view::{self, DeploymentType, Status};
 
-/// `POST /api/pods`
+/// What to launch.
+#[derive(ToSchema)]
+#[schema(as = Launch)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "what `read` reads, for the document")]
+pub(crate) struct LaunchBody {
+    #[schema(min_length = 1, max_length = 50)]
+    name: String,
+    deployment_type: DeploymentType,
+    /// With `template`: which one.
+    template: Option<TemplateId>,
+    /// With `docker`: which image.
+    #[schema(max_length = 512)]
+    docker_image: Option<String>,
+    gpu: GpuId,
+    /// GB, at most `limits.containerDiskMax` of the price list; the template's, or 10, if it is not said.
+    #[schema(minimum = 1, maximum = 100_000)]
+    container_disk_size: Option<u32>,
+    /// GB, at most `limits.volumeDiskMax` of the price list; the template's, or 20, if it is not said.
+    #[schema(minimum = 1, maximum = 100_000)]
+    volume_disk_size: Option<u32>,
+    /// Ports for HTTP, with commas between them: `8888,8080`.
+    #[schema(pattern = "^[0-9, ]*$", example = "8888,8080")]
+    ports: Option<String>,
+    /// Ports for anything else.
+    #[schema(pattern = "^[0-9, ]*$", example = "22")]
+    tcp_ports: Option<String>,
+    /// Environment variables.
+    env: Option<BTreeMap<String, String>>,
+    /// Arguments of the image's entry point.
+    #[schema(max_items = 100)]
+    args: Option<Vec<String>>,
+    /// Run Jupyter beside the image's own program; `true`, if it is not said.
+    enable_jupyter: Option<bool>,
+    /// The owner's address, if an administrator launches it for somebody else.
+    assign_to_user: Option<String>,
+    /// Stop it after so long: `30m`, `2h`, `1d`.
+    #[schema(pattern = "^ *[0-9]+[smhd]? *$", example = "2h")]
+    stop_after: Option<String>,
+    /// Delete it after so long.
+    #[schema(pattern = "^ *[0-9]+[smhd]? *$", example = "7d")]
+    delete_after: Option<String>,
+}
+
+/// A pod that is being made.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Launched {
+    /// A sentence for a person.
+    message: &'static str,
+    phase: Phase,
+    pod_id: PodId,
+    pod_name: String,
+    status: Status,
+}
+
+/// What a launch would cost.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Quoted {
+    /// What its payer may spend.
+    available: Endless<Money>,
+    /// Whether it could be had now.
+    fits: bool,
+    /// What must be available for it.
+    hold: Money,
+    /// How long what is available lasts with it beside what runs already; `null` if for ever.
+    lasts_seconds: Option<u64>,
+    parts: Vec<Part>,
+    per_hour: Money,
+    per_hour_stopped: Money,
+    price_version: u64,
+    /// Why it could not.
+    why: Option<Why>,
+}
+
+/// As in a `Problem`.
+#[derive(Debug, Serialize, ToSchema)]
+struct Why {
+    code: &'static str,
+    message: String,
+}
+
+/// Launch a pod
+#[utoipa::path(
+    post, path = "/api/pods", operation_id = "launchPod", params(Key), request_body = LaunchBody,
+    responses(
+        (status = 201, body = Data<Launched>), Refused<402>, Refused<404>, Refused<409>, Refused<422>, Refused<429>,
+    ),
+)]
 pub(crate) async fn launch(
     State(app): State<App>,
     Writer(who): Writer,
@@ -35,23 +132,27 @@ pub(crate) async fn launch(
         },
     };
     let pod = &done.outcome;
-    let data = json!({
-        "podId": pod.id,
-        "podName": pod.spec.name,
-        "status": view::status(pod.phase()),
-        "phase": pod.phase(),
-        "message": "The pod is being created.",
-    });
-    let answer = (StatusCode::CREATED, answer::data(data)).into_response();
+    let launched = Launched {
+        message: "The pod is being created.",
+        phase: pod.phase(),
+        pod_id: pod.id,
+        pod_name: pod.spec.name.clone(),
+        status: view::status(pod.phase()),
+    };
+    let answer = (StatusCode::CREATED, answer::data(launched));
     Ok(idempotency::marked(answer, done.replayed))
 }
 
-/// `POST /api/pods/quote`: what the same body would cost, and whether it could be had now.
+/// What a launch would cost, and whether it could be had now
+#[utoipa::path(
+    post, path = "/api/pods/quote", operation_id = "quotePod", request_body = LaunchBody,
+    responses((status = 200, body = Data<Quoted>), Refused<404>),
+)]
 pub(crate) async fn quote(
     State(app): State<App>,
     Caller(who): Caller,
     fields: Fields,
-) -> Result<Response> {
+) -> Result<Json<Data<Quoted>>> {
     let launch = read(fields, &app)?;
     let Offer {
         quote,
@@ -59,20 +160,21 @@ pub(crate) async fn quote(
         lasts,
         refusal,
     } = app.platform.offer(&who, &launch).await?;
-    let refusal = refusal.map(Problem::from);
-    let why =
-        refusal.map(|problem| json!({ "code": problem.code(), "message": problem.message() }));
-    Ok(answer::data(json!({
-        "perHour": quote.per_hour(),
-        "perHourStopped": quote.terms.volume_rate,
-        "parts": quote.parts,
-        "hold": quote.hold,
-        "priceVersion": quote.terms.price_version,
-        "available": crate::billing::available(&balance),
-        "lastsSeconds": lasts.map(|lasts| lasts.as_secs()),
-        "fits": why.is_none(),
-        "why": why,
-    })))
+    let why = refusal.map(Problem::from).map(|problem| Why {
+        code: problem.code(),
+        message: problem.message().to_owned(),
+    });
+    Ok(answer::data(Quoted {
+        available: crate::billing::available(&balance),
+        fits: why.is_none(),
+        hold: quote.hold,
+        lasts_seconds: lasts.map(|lasts| lasts.as_secs()),
+        per_hour: quote.per_hour(),
+        per_hour_stopped: quote.terms.volume_rate,
+        price_version: quote.terms.price_version,
+        parts: quote.parts,
+        why,
+    }))
 }
 
 fn read(mut fields: Fields, app: &App) -> Result<Launch> {

@@ -1,36 +1,141 @@
 //! `/api/billing`: what one has, and what became of it. Amounts are decimal texts, which are exact.
 
+use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
 use neuropod::auth::Identity;
 use neuropod::billing::Balance;
-use neuropod::budget::Period;
+use neuropod::budget::{Period, Spent};
 use neuropod::id::{AccountId, UserId};
-use neuropod::spending::{self, Group};
-use neuropod::store::Transfer;
+use neuropod::money::Money;
+use neuropod::pricing::PriceList;
+use neuropod::spending::{self, Group, Sum};
+use neuropod::store::{Transfer, Used};
 use neuropod::{Clock, Time};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
-use crate::answer;
+use crate::amount::{Amount, Endless};
+use crate::answer::{self, Data, Rows};
 use crate::body::Fields;
 use crate::caller::{Admin, Caller, Writer};
-use crate::page::{List, Search};
+use crate::openapi::Refused;
+use crate::page::{List, Pages, Search};
 use crate::problem::{Problem, Result};
 
-/// Whose money, of when, and how it is summed up.
-#[derive(Debug, Default, Deserialize)]
+/// Whose money.
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Asked {
+#[into_params(parameter_in = Query)]
+pub(crate) struct Whose {
+    /// Another's, if an administrator asks.
+    #[param(value_type = Option<UserId>)]
     user_id: Option<String>,
-    from: Option<String>,
-    to: Option<String>,
-    group: Option<String>,
-    pub(crate) format: Option<String>,
 }
 
-impl Asked {
+/// Money of when.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct During {
+    /// A day or an instant in UTC; the first of this month, if it is not said.
+    #[param(example = "2026-11-24")]
+    from: Option<String>,
+    /// A day or an instant in UTC; now, if it is not said.
+    #[param(example = "2026-11-24T12:00:00Z")]
+    to: Option<String>,
+}
+
+/// How it is summed up.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Grouped {
+    /// By pod, if it is not said.
+    #[param(value_type = Option<Group>, inline)]
+    group: Option<String>,
+}
+
+/// What one has.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Balance)]
+pub(crate) struct BalanceView {
+    /// What a launch may use.
+    available: Endless<Money>,
+    /// What everything that runs costs per hour.
+    burn_per_hour: Money,
+    /// Set aside and not used up yet.
+    held: Money,
+    /// All transfers.
+    posted: Money,
+    /// When there is nothing left, if all goes on as it does.
+    runs_dry_at: Option<Time>,
+}
+
+/// A transfer as who has the account sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Line {
+    /// Less than nothing, if it was paid.
+    amount: Money,
+    at: Time,
+    id: String,
+    /// What for, for people.
+    memo: String,
+    /// Where it came from, or went to.
+    other: AccountId,
+    /// What was used for it.
+    used: Option<Used>,
+}
+
+/// What was spent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Usage {
+    from: Time,
+    groups: Vec<Sum>,
+    to: Time,
+    total: Money,
+}
+
+/// A price list that was in force.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "what is written down of it, for the document")]
+pub(crate) struct PriceVersion {
+    version: u64,
+    /// From when on.
+    at: Time,
+    /// Who has set it.
+    by: Option<UserId>,
+    prices: PriceList,
+}
+
+/// How much may be spent in how long; at least one limit.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "what `set_budget` reads, for the document")]
+pub(crate) struct SetBudget {
+    period: Period,
+    /// Spent so much, its user is told; not above `hard`.
+    soft: Option<Amount>,
+    /// Spent so much, his pods are stopped.
+    hard: Option<Amount>,
+}
+
+/// Money for a user.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "what `credit` reads, for the document")]
+pub(crate) struct Credit {
+    /// Made by the caller: what has the same id is the same credit.
+    #[schema(min_length = 1, max_length = 200)]
+    id: String,
+    user_id: UserId,
+    /// More than nothing.
+    amount: Amount,
+    /// What for, for people.
+    #[schema(max_length = 500)]
+    memo: Option<String>,
+}
+
+impl Whose {
     /// The caller's own, or another's if an administrator names him.
     pub(crate) fn user(&self, who: &Identity) -> Result<UserId> {
         match &self.user_id {
@@ -38,7 +143,9 @@ impl Asked {
             None => Ok(who.user.id),
         }
     }
+}
 
+impl During {
     /// From the first of this month until now, unless something else is said.
     pub(crate) fn period(&self, now: Time) -> Result<(Time, Time)> {
         let read = |name: &str, text: &Option<String>| match text {
@@ -70,76 +177,83 @@ fn instant(text: &str) -> Option<Time> {
     text.parse().ok()
 }
 
-/// What may be spent: an amount, or the original's word for one without end.
-pub(crate) fn available(balance: &Balance) -> Value {
-    match balance.unlimited {
-        true => json!("Infinity"),
-        false => json!(balance.available),
-    }
+/// What may be spent.
+pub(crate) fn available(balance: &Balance) -> Endless<Money> {
+    Endless::of(balance.available, balance.unlimited)
 }
 
-/// `GET /api/billing/balance`
+/// What one has
+#[utoipa::path(
+    get, path = "/api/billing/balance", operation_id = "getBalance", params(Whose),
+    responses((status = 200, body = Data<BalanceView>), Refused<404>),
+)]
 pub(crate) async fn balance(
     State(app): State<App>,
     Caller(who): Caller,
-    Search(asked): Search<Asked>,
-) -> Result<Response> {
-    let balance = app.platform.balance(&who, asked.user(&who)?).await?;
+    Search(whose): Search<Whose>,
+) -> Result<Json<Data<BalanceView>>> {
+    let balance = app.platform.balance(&who, whose.user(&who)?).await?;
     Ok(answer::data(shown(&balance)))
 }
 
-fn shown(balance: &Balance) -> Value {
-    json!({
-        "posted": balance.posted,
-        "held": balance.held,
-        "available": available(balance),
-        "burnPerHour": balance.burn_per_hour,
-        "runsDryAt": balance.runs_dry_at,
-    })
+fn shown(balance: &Balance) -> BalanceView {
+    BalanceView {
+        available: available(balance),
+        burn_per_hour: balance.burn_per_hour,
+        held: balance.held,
+        posted: balance.posted,
+        runs_dry_at: balance.runs_dry_at,
+    }
 }
 
-/// `GET /api/billing/statement`
+/// What has become of one's money, the newest first
+#[utoipa::path(
+    get, path = "/api/billing/statement", operation_id = "getStatement", params(Whose, Pages),
+    responses((status = 200, body = Rows<Line>), Refused<404>),
+)]
 pub(crate) async fn statement(
     State(app): State<App>,
     Caller(who): Caller,
-    Search(asked): Search<Asked>,
+    Search(whose): Search<Whose>,
     list: List,
-) -> Result<Response> {
-    let user = asked.user(&who)?;
+) -> Result<Json<Rows<Line>>> {
+    let user = whose.user(&who)?;
     let page = app
         .platform
         .statement(&who, user, list.cursor, list.limit.min(200))
         .await?;
     let account = AccountId::of(user);
-    let data: Vec<Value> = page.items.iter().map(|t| line(&account, t)).collect();
-    Ok(answer::success(
-        json!({ "count": data.len(), "data": data, "nextCursor": page.next }),
-    ))
+    let lines = page.items.into_iter().map(|t| line(&account, t));
+    Ok(answer::rows(lines.collect(), Some(page.next)))
 }
 
-/// A transfer as who has the account sees it.
-fn line(account: &AccountId, transfer: &Transfer) -> Value {
-    let other = match transfer.debit == *account {
-        true => &transfer.credit,
-        false => &transfer.debit,
-    };
-    json!({
-        "id": transfer.id,
-        "at": transfer.at,
-        "amount": transfer.amount_for(account),
-        "other": other,
-        "memo": transfer.memo,
-        "used": transfer.charge.as_ref().map(|charge| &charge.used),
-    })
+fn line(account: &AccountId, transfer: Transfer) -> Line {
+    Line {
+        amount: transfer.amount_for(account),
+        at: transfer.at,
+        id: transfer.id,
+        memo: transfer.memo,
+        other: match transfer.debit == *account {
+            true => transfer.credit,
+            false => transfer.debit,
+        },
+        used: transfer.charge.map(|charge| charge.used),
+    }
 }
 
-/// `GET /api/billing/usage`
+/// What was spent, summed up
+#[utoipa::path(
+    get, path = "/api/billing/usage", operation_id = "getUsage", params(Whose, During, Grouped),
+    responses((status = 200, body = Data<Usage>), Refused<404>),
+)]
 pub(crate) async fn usage(
     State(app): State<App>,
     Caller(who): Caller,
-    Search(asked): Search<Asked>,
-) -> Result<Response> {
-    let group = match asked.group.as_deref() {
+    Search(whose): Search<Whose>,
+    Search(during): Search<During>,
+    Search(grouped): Search<Grouped>,
+) -> Result<Json<Data<Usage>>> {
+    let group = match grouped.group.as_deref() {
         None | Some("pod") => Group::Pod,
         Some("gpu") => Group::Gpu,
         Some("day") => Group::Day,
@@ -148,33 +262,43 @@ pub(crate) async fn usage(
             return Err(Problem::validation(message));
         }
     };
-    let (from, to) = asked.period(app.platform.clock().now())?;
-    let user = asked.user(&who)?;
+    let (from, to) = during.period(app.platform.clock().now())?;
+    let user = whose.user(&who)?;
     let spans = app.platform.spending(&who, user, from, to).await?;
-    let sums = spending::sums(&spans, group, from, to);
-    let total: neuropod::money::Money = sums.iter().map(|sum| sum.amount).sum();
-    Ok(answer::data(
-        json!({ "from": from, "to": to, "total": total, "groups": sums }),
-    ))
+    let groups = spending::sums(&spans, group, from, to);
+    Ok(answer::data(Usage {
+        from,
+        to,
+        total: groups.iter().map(|sum| sum.amount).sum(),
+        groups,
+    }))
 }
 
-/// `GET /api/billing/budget`: `null` if there is none.
+/// The budget and what is spent of it; `null` if there is none
+#[utoipa::path(
+    get, path = "/api/billing/budget", operation_id = "getBudget", params(Whose),
+    responses((status = 200, body = Data<Option<Spent>>), Refused<404>),
+)]
 pub(crate) async fn budget(
     State(app): State<App>,
     Caller(who): Caller,
-    Search(asked): Search<Asked>,
-) -> Result<Response> {
-    let spent = app.platform.budget(&who, asked.user(&who)?).await?;
+    Search(whose): Search<Whose>,
+) -> Result<Json<Data<Option<Spent>>>> {
+    let spent = app.platform.budget(&who, whose.user(&who)?).await?;
     Ok(answer::data(spent))
 }
 
-/// `PUT /api/billing/budget`
+/// Set a budget
+#[utoipa::path(
+    put, path = "/api/billing/budget", operation_id = "setBudget", params(Whose), request_body = SetBudget,
+    responses((status = 200, body = Data<Option<Spent>>), Refused<404>, Refused<429>),
+)]
 pub(crate) async fn set_budget(
     State(app): State<App>,
     Writer(who): Writer,
-    Search(asked): Search<Asked>,
+    Search(whose): Search<Whose>,
     mut fields: Fields,
-) -> Result<Response> {
+) -> Result<Json<Data<Option<Spent>>>> {
     let period = match fields.text("period").as_deref() {
         Some("day") => Some(Period::Day),
         Some("month") => Some(Period::Month),
@@ -186,28 +310,36 @@ pub(crate) async fn set_budget(
     let (soft, hard) = (fields.money("soft"), fields.money("hard"));
     fields.done()?;
     let limits = period.map(|period| (period, soft, hard));
-    let user = asked.user(&who)?;
+    let user = whose.user(&who)?;
     let spent = app.platform.set_budget(&who, user, limits).await?;
     Ok(answer::data(spent))
 }
 
-/// `DELETE /api/billing/budget`
+/// Take a budget away
+#[utoipa::path(
+    delete, path = "/api/billing/budget", operation_id = "deleteBudget", params(Whose),
+    responses((status = 200, body = Data<Option<Spent>>), Refused<404>, Refused<429>),
+)]
 pub(crate) async fn no_budget(
     State(app): State<App>,
     Writer(who): Writer,
-    Search(asked): Search<Asked>,
-) -> Result<Response> {
-    let user = asked.user(&who)?;
+    Search(whose): Search<Whose>,
+) -> Result<Json<Data<Option<Spent>>>> {
+    let user = whose.user(&who)?;
     let spent = app.platform.set_budget(&who, user, None).await?;
     Ok(answer::data(spent))
 }
 
-/// `POST /api/billing/credit`: money for a user, once for each `id` that the caller makes.
+/// Give a user money, once for each `id` that the caller makes
+#[utoipa::path(
+    post, path = "/api/billing/credit", operation_id = "credit", request_body = Credit,
+    responses((status = 200, body = Data<BalanceView>), Refused<404>, Refused<409>, Refused<422>, Refused<429>),
+)]
 pub(crate) async fn credit(
     State(app): State<App>,
     Admin(who): Admin,
     mut fields: Fields,
-) -> Result<Response> {
+) -> Result<Json<Data<BalanceView>>> {
     let now = app.platform.clock().now();
     app.limits.writes.take(&who.user.id.to_string(), now)?;
     let id = fields.text("id").unwrap_or_default();
@@ -223,18 +355,20 @@ pub(crate) async fn credit(
     Ok(answer::data(shown(&balance)))
 }
 
-/// `GET /api/pricing/history`
+/// The price lists that ever were in force, the newest first
+#[utoipa::path(
+    get, path = "/api/pricing/history", operation_id = "getPriceHistory", params(Pages),
+    responses((status = 200, body = Rows<PriceVersion>)),
+)]
 pub(crate) async fn price_history(
     State(app): State<App>,
-    _: Caller,
+    _caller: Caller,
     list: List,
-) -> Result<Response> {
+) -> Result<Json<Rows<serde_json::Value>>> {
     let page = app
         .platform
         .price_history(list.cursor, list.limit.min(200))
         .await?;
-    let data: Vec<Value> = page.items.into_iter().map(|d| d.body).collect();
-    Ok(answer::success(
-        json!({ "count": data.len(), "data": data, "nextCursor": page.next }),
-    ))
+    let versions = page.items.into_iter().map(|d| d.body);
+    Ok(answer::rows(versions.collect(), Some(page.next)))
 }

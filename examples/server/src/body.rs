@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use neuropod::money::Money;
 use neuropod::{Error, FieldError};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::problem::{Problem, Result};
 
@@ -28,6 +29,11 @@ pub(crate) struct Fields {
     /// Where in the body they are.
     within: String,
 }
+
+/// A body without fields, for the document.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
 
 impl<S: Sync> FromRequest<S> for Fields {
     type Rejection = Problem;

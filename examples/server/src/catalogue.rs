@@ -5,144 +5,171 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
+use neuropod::Time;
 use neuropod::id::{TemplateId, UserId};
 use neuropod::pod::Proto;
-use neuropod::pricing::{PriceList, StoragePrice};
 use neuropod::template::Template;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::App;
-use crate::answer;
+use crate::answer::{self, Data};
 use crate::caller::{Caller, Id};
+use crate::openapi::Refused;
+use crate::price_view::PricingView;
 use crate::problem::Result;
 
-/// `GET /api/pricing`
-pub(crate) async fn pricing(State(app): State<App>, _caller: Caller) -> Result<Response> {
+/// The original's `TemplateDoc`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TemplateDoc {
+    /// Always 0.
+    #[serde(rename = "__v")]
+    v: u32,
+    /// The same as `id`.
+    #[serde(rename = "_id")]
+    same_id: TemplateId,
+    container_disk_size: u32,
+    created_at: Time,
+    /// `null` if he is gone.
+    created_by: Option<Maker>,
+    /// Markdown.
+    description: String,
+    docker_image: String,
+    http_ports: Vec<TemplatePort>,
+    id: TemplateId,
+    name: String,
+    tcp_ports: Vec<TemplatePort>,
+    updated_at: Time,
+    volume_disk_size: u32,
+    /// Where the volume is in the container.
+    volume_path: String,
+}
+
+/// A port of a template.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TemplatePort {
+    port: u16,
+    /// For people.
+    service_name: String,
+}
+
+/// Who made a template.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Maker {
+    #[serde(rename = "_id")]
+    id: UserId,
+    email: String,
+    name: String,
+}
+
+/// Prices, limits and what a new user is given
+#[utoipa::path(
+    get, path = "/api/pricing", operation_id = "getPricing",
+    responses((status = 200, body = Data<PricingView>, headers(("etag", description = "The version, for `If-Match`.")))),
+)]
+pub(crate) async fn pricing(
+    State(app): State<App>,
+    _caller: Caller,
+) -> Result<impl IntoResponse + use<>> {
     let (version, prices) = app.platform.prices().await?;
     let tag = [(header::ETAG, format!("\"{version}\""))];
-    Ok((tag, answer::data(pricing_view(&prices))).into_response())
+    Ok((tag, answer::data(PricingView::of(&prices))))
 }
 
-/// `GET /api/pricing/public`
-pub(crate) async fn public_pricing(State(app): State<App>) -> Result<Response> {
+/// The same for everybody
+#[utoipa::path(
+    get, path = "/api/pricing/public", operation_id = "getPublicPricing", security(()),
+    responses((status = 200, body = Data<PricingView>)),
+)]
+pub(crate) async fn public_pricing(State(app): State<App>) -> Result<Json<Data<PricingView>>> {
     let (_, prices) = app.platform.prices().await?;
-    let mut view = pricing_view(&prices);
-    if let Some(limits) = view["limits"].as_object_mut() {
-        limits.remove("portsMax");
-    }
-    Ok(answer::data(view))
+    Ok(answer::data(PricingView::public(&prices)))
 }
 
-/// The original's `PricingView`.
-pub(crate) fn pricing_view(prices: &PriceList) -> Value {
-    let gpus: BTreeMap<&str, Value> = prices
-        .gpus
-        .iter()
-        .map(|(id, gpu)| {
-            let entry = json!({
-                "name": gpu.name,
-                "price": gpu.price.to_f64(),
-                "available": gpu.available,
-                "specs": gpu.specs,
-                "devices": gpu.devices,
-            });
-            (id.as_str(), entry)
-        })
-        .collect();
-    let storage = |price: &StoragePrice| {
-        json!({
-            "price": price.price.to_f64(),
-            "unit": price.unit,
-            "description": price.description,
-        })
-    };
-    json!({
-        "gpus": gpus,
-        "storage": {
-            "containerDisk": storage(&prices.container_disk),
-            "volumeDisk": storage(&prices.volume_disk),
-        },
-        "limits": {
-            "containerDiskMax": prices.limits.container_disk_max,
-            "volumeDiskMax": prices.limits.volume_disk_max,
-            "portsMax": prices.limits.ports_max,
-            "podsPerUser": prices.limits.pods_per_user,
-        },
-        "freeTier": {
-            "enabled": prices.free_tier.enabled,
-            "initialBalance": prices.free_tier.initial_balance.to_f64(),
-        },
-        "currency": prices.currency,
-    })
-}
-
-/// `GET /api/templates`: a bare array.
-pub(crate) async fn templates(State(app): State<App>, _caller: Caller) -> Result<Json<Value>> {
+/// All templates, the newest first
+#[utoipa::path(
+    get, path = "/api/templates", operation_id = "listTemplates", responses((status = 200, body = Vec<TemplateDoc>)),
+)]
+pub(crate) async fn templates(
+    State(app): State<App>,
+    _caller: Caller,
+) -> Result<Json<Vec<TemplateDoc>>> {
     let mut makers = Makers::default();
     let mut all = Vec::new();
     for template in app.platform.templates().await? {
         let maker = makers.get(&app, template.created_by).await?;
-        all.push(template_doc(&template, maker));
+        all.push(TemplateDoc::of(template, maker));
     }
-    Ok(Json(all.into()))
+    Ok(Json(all))
 }
 
-/// `GET /api/templates/:id`
+/// One template
+#[utoipa::path(
+    get, path = "/api/templates/{templateId}", operation_id = "getTemplate", params(("templateId" = TemplateId, Path)),
+    responses((status = 200, body = TemplateDoc), Refused<404>),
+)]
 pub(crate) async fn template(
     State(app): State<App>,
     _caller: Caller,
     Id(id): Id<TemplateId>,
-) -> Result<Json<Value>> {
+) -> Result<Json<TemplateDoc>> {
     let template = app.platform.template(id).await?;
     let maker = Makers::default().get(&app, template.created_by).await?;
-    Ok(Json(template_doc(&template, maker)))
+    Ok(Json(TemplateDoc::of(template, maker)))
 }
 
 /// Who made templates, each looked up once.
 #[derive(Default)]
-struct Makers(BTreeMap<UserId, Value>);
+struct Makers(BTreeMap<UserId, Option<Maker>>);
 
 impl Makers {
-    async fn get(&mut self, app: &App, id: Option<UserId>) -> Result<Value> {
+    async fn get(&mut self, app: &App, id: Option<UserId>) -> Result<Option<Maker>> {
         let Some(id) = id else {
-            return Ok(Value::Null);
+            return Ok(None);
         };
         if let Some(known) = self.0.get(&id) {
             return Ok(known.clone());
         }
         let user = app.platform.store().user(id).await?;
-        let maker = user.map_or(
-            Value::Null,
-            |user| json!({ "_id": user.id, "name": user.name, "email": user.email }),
-        );
+        let maker = user.map(|user| Maker {
+            id: user.id,
+            email: user.email,
+            name: user.name,
+        });
         self.0.insert(id, maker.clone());
         Ok(maker)
     }
 }
 
-/// The original's `TemplateDoc`.
-fn template_doc(template: &Template, created_by: Value) -> Value {
-    let ports = |proto| -> Vec<Value> {
-        let ports = template.ports.iter().filter(|port| port.proto == proto);
-        ports
-            .map(|port| json!({ "port": port.container, "serviceName": port.name }))
-            .collect()
-    };
-    json!({
-        "_id": template.id,
-        "id": template.id,
-        "__v": 0,
-        "name": template.name,
-        "dockerImage": template.image,
-        "httpPorts": ports(Proto::Http),
-        "tcpPorts": ports(Proto::Tcp),
-        "containerDiskSize": template.container_disk_gb,
-        "volumeDiskSize": template.volume_disk_gb,
-        "volumePath": template.volume_path,
-        "description": template.description,
-        "createdBy": created_by,
-        "createdAt": template.created_at,
-        "updatedAt": template.updated_at,
-    })
+impl TemplateDoc {
+    fn of(template: Template, created_by: Option<Maker>) -> Self {
+        let ports = |proto| {
+            let ports = template.ports.iter().filter(|port| port.proto == proto);
+            ports
+                .map(|port| TemplatePort {
+                    port: port.container,
+                    service_name: port.name.clone(),
+                })
+                .collect()
+        };
+        Self {
+            http_ports: ports(Proto::Http),
+            tcp_ports: ports(Proto::Tcp),
+            v: 0,
+            same_id: template.id,
+            container_disk_size: template.container_disk_gb,
+            created_at: template.created_at,
+            created_by,
+            description: template.description,
+            docker_image: template.image,
+            id: template.id,
+            name: template.name,
+            updated_at: template.updated_at,
+            volume_disk_size: template.volume_disk_gb,
+            volume_path: template.volume_path,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `GET /api/billing/export`: what was used, for a spreadsheet or in the columns of FOCUS 1.2 (<https://focus.finops.org>).
+//! `/api/billing/export`: what was used, for a spreadsheet or in the columns of FOCUS 1.2 (<https://focus.finops.org>).
 
 use axum::extract::State;
 use axum::http::header;
@@ -8,10 +8,13 @@ use neuropod::money::Money;
 use neuropod::spending::Span;
 use neuropod::store::Meter;
 use neuropod::{Error, Time};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
-use crate::billing::Asked;
+use crate::billing::{During, Whose};
 use crate::caller::Caller;
+use crate::openapi::Refused;
 use crate::page::Search;
 use crate::problem::{Problem, Result};
 
@@ -94,11 +97,38 @@ const FOCUS: &[Column] = &[
     }),
 ];
 
-/// `GET /api/billing/export`
+/// In which columns.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Columns {
+    /// Plain ones, if it is not said.
+    #[param(value_type = Option<Format>, inline)]
+    format: Option<String>,
+}
+
+/// The kinds of columns.
+#[derive(ToSchema)]
+#[schema(as = ExportFormat)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "what `export` reads, for the document")]
+enum Format {
+    /// Plain ones.
+    Csv,
+    /// Those of FOCUS 1.2.
+    Focus,
+}
+
+/// What was used, as CSV
+#[utoipa::path(
+    get, path = "/api/billing/export", operation_id = "exportUsage", params(Whose, During, Columns),
+    responses((status = 200, body = String, content_type = "text/csv"), Refused<404>),
+)]
 pub(crate) async fn export(
     State(app): State<App>,
     Caller(who): Caller,
-    Search(asked): Search<Asked>,
+    Search(whose): Search<Whose>,
+    Search(during): Search<During>,
+    Search(asked): Search<Columns>,
 ) -> Result<Response> {
     let (columns, name) = match asked.format.as_deref() {
         None | Some("csv") => (PLAIN, "usage.csv"),
@@ -108,8 +138,8 @@ pub(crate) async fn export(
             return Err(Problem::validation(message));
         }
     };
-    let period = asked.period(app.platform.clock().now())?;
-    let user = asked.user(&who)?;
+    let period = during.period(app.platform.clock().now())?;
+    let user = whose.user(&who)?;
     let spans = app
         .platform
         .spending(&who, user, period.0, period.1)

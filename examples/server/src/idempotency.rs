@@ -5,15 +5,33 @@ use std::fmt::Display;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use neuropod::auth::Identity;
 use neuropod::receipt::Receipt;
+use utoipa::IntoParams;
 
 use crate::body::Fields;
 use crate::problem::{Problem, Result};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The header in the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "what `IdempotencyKey` reads, for the document")]
+pub(crate) struct Key {
+    /// Made by the caller: a request with the same key and body happens once, and is answered again.
+    #[param(
+        rename = "Idempotency-Key",
+        value_type = String,
+        required = false,
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[ -~]+$"
+    )]
+    key: Option<String>,
+}
 
 /// The header of a request, if it has one.
 #[derive(Debug)]
@@ -51,7 +69,8 @@ impl IdempotencyKey {
 }
 
 /// Marks an answer as that of the first request.
-pub(crate) fn marked(mut answer: Response, replayed: bool) -> Response {
+pub(crate) fn marked(answer: impl IntoResponse, replayed: bool) -> Response {
+    let mut answer = answer.into_response();
     if replayed {
         let yes = HeaderValue::from_static("true");
         answer.headers_mut().insert(REPLAYED, yes);

@@ -15,6 +15,8 @@ pub enum Command {
     /// Look at the books of the database
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Print the OpenAPI document of a server in development mode
+    Openapi,
 }
 
 /// What can be asked about the ledger.

@@ -3,6 +3,7 @@
 //! [`router`] nests under any prefix in anybody's own axum program; [`serve`] is the whole server.
 
 mod account;
+mod amount;
 mod answer;
 mod ask;
 mod assemble;
@@ -11,17 +12,21 @@ mod body;
 mod caller;
 mod catalogue;
 mod config;
+mod docs;
 mod edge;
 mod export;
 mod health;
 mod idempotency;
 mod ledger;
 mod logs;
+mod openapi;
 mod page;
 mod pods;
+mod price_view;
 mod prices;
 mod problem;
 mod rate;
+mod routes;
 mod serve;
 mod status;
 mod units;
@@ -34,7 +39,6 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use neuropod::Platform;
 use neuropod::pod::Resources;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -59,6 +63,16 @@ pub(crate) struct App {
     started: Instant,
 }
 
+impl App {
+    /// The original's word for the mode.
+    pub(crate) fn environment(&self) -> &'static str {
+        match self.development {
+            true => "development",
+            false => "production",
+        }
+    }
+}
+
 /// All routes over `platform`, to be served as they are or nested under a prefix. Logins are limited by address only if
 /// the program serves with `into_make_service_with_connect_info::<SocketAddr>()`, as [`serve()`] does.
 pub fn router(platform: Platform, config: &Config) -> Router {
@@ -75,52 +89,17 @@ pub fn router(platform: Platform, config: &Config) -> Router {
         origins: config.origins().into(),
         local_only: config.dev && !config.dev_exposed,
     };
-    let mut routes = Router::new();
-    if config.dev {
-        routes = routes.route("/api/auth/mock-login", post(account::mock_login));
-    }
-    routes
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/api/health", get(health::health))
-        .route("/api/status", get(status::status))
-        .route("/api/status/public", get(health::public_status))
-        .route("/api/auth/logout", post(account::logout))
-        .route("/api/auth/verify", get(account::verify))
-        .route("/api/auth/me", get(account::me))
-        .route("/api/pods", post(ask::launch).get(pods::list))
-        .route("/api/pods/admin", get(pods::admin_list))
-        .route("/api/pods/{pod}", get(pods::one).delete(pods::delete))
-        .route("/api/pods/{pod}/start", post(pods::start))
-        .route("/api/pods/{pod}/stop", post(pods::stop))
-        .route("/api/pods/{pod}/connections", get(pods::connections))
-        .route("/api/pods/{pod}/logs", get(logs::logs))
-        .route("/api/pods/quote", post(ask::quote))
-        .route("/api/billing/balance", get(billing::balance))
-        .route("/api/billing/statement", get(billing::statement))
-        .route("/api/billing/usage", get(billing::usage))
-        .route(
-            "/api/billing/budget",
-            get(billing::budget)
-                .put(billing::set_budget)
-                .delete(billing::no_budget),
-        )
-        .route("/api/billing/export", get(export::export))
-        .route("/api/billing/credit", post(billing::credit))
-        .route("/api/pricing/history", get(billing::price_history))
-        .route("/api/pricing", get(catalogue::pricing).put(prices::update))
-        .route("/api/pricing/reset", post(prices::reset))
-        .route("/api/pricing/calculate-cost", post(prices::calculate))
-        .route("/api/pricing/gpus/available", get(prices::available))
-        .route("/api/pricing/gpus/{gpu}", get(prices::one))
-        .route("/api/pricing/public", get(catalogue::public_pricing))
-        .route("/api/templates", get(catalogue::templates))
-        .route("/api/templates/{template}", get(catalogue::template))
+    routes::routes(config.dev)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(edge, edge::edge))
         .with_state(app)
+}
+
+/// The OpenAPI document of a server in development mode, as the repository keeps it.
+pub fn document() -> String {
+    docs::text(&routes::document(true))
 }
 
 async fn no_such_route() -> Problem {

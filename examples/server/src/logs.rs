@@ -1,19 +1,20 @@
 //! `GET /api/pods/:podId/logs`: the end of a log as one text.
 
+use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
 use futures::StreamExt;
 use neuropod::auth::Identity;
 use neuropod::id::PodId;
 use neuropod::orchestrator::LogQuery;
 use neuropod::pod::{Phase, Pod};
 use neuropod::{Error, Result as CoreResult};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
-use crate::answer;
+use crate::answer::{self, Data};
 use crate::caller::{Caller, Id};
+use crate::openapi::Refused;
 use crate::page::Search;
 use crate::pods::BACKEND_PATIENCE;
 use crate::problem::{Problem, Result};
@@ -22,18 +23,33 @@ const LINES: u32 = 500;
 const LINES_MAX: u32 = 5000;
 const BYTES_MAX: usize = 1 << 20;
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct Ask {
+/// How much of it.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Tail {
+    /// How many lines from its end; 500, if it is not said.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 5000)]
     tail: Option<String>,
 }
 
-/// `GET /api/pods/:podId/logs`
+/// The end of a log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Logs {
+    /// Lines, or a sentence that says why there are none; the last 1 MiB at most.
+    logs: String,
+}
+
+/// The end of a pod's log
+#[utoipa::path(
+    get, path = "/api/pods/{podId}/logs", operation_id = "getPodLogs", params(("podId" = PodId, Path), Tail),
+    responses((status = 200, body = Data<Logs>), Refused<404>),
+)]
 pub(crate) async fn logs(
     State(app): State<App>,
     Caller(who): Caller,
     Id(id): Id<PodId>,
-    Search(ask): Search<Ask>,
-) -> Result<Response> {
+    Search(ask): Search<Tail>,
+) -> Result<Json<Data<Logs>>> {
     let tail = match ask.tail.as_deref().map(str::parse) {
         None => LINES,
         Some(Ok(tail)) if (1..=LINES_MAX).contains(&tail) => tail,
@@ -49,13 +65,11 @@ pub(crate) async fn logs(
     };
     let text = tokio::time::timeout(BACKEND_PATIENCE, read(&app, &who, id, &query)).await;
     let late = |_| Error::unreachable("The backend does not give the log in time.");
-    let text = text.map_err(late)??;
-    let logs = if text.is_empty() {
-        nothing_yet(&pod)
-    } else {
-        &text
-    };
-    Ok(answer::data(json!({ "logs": logs })))
+    let mut logs = text.map_err(late)??;
+    if logs.is_empty() {
+        logs = nothing_yet(&pod).to_owned();
+    }
+    Ok(answer::data(Logs { logs }))
 }
 
 /// The lines as one text; the end of it if it is too long.

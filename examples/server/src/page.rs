@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use crate::problem::{Problem, Result};
 
@@ -20,16 +21,17 @@ pub(crate) struct List {
     pub(crate) cursor: Option<String>,
     /// Whether the answer says where to go on.
     pub(crate) paged: bool,
-    /// Whose, if an administrator asks.
-    pub(crate) user_email: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Raw {
+/// Which page.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Pages {
+    /// How many at most; without it and `cursor`, all of them up to 1,000.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Option<String>,
+    /// The `nextCursor` of the page before.
     cursor: Option<String>,
-    user_email: Option<String>,
 }
 
 /// The query of an address; what it does not know is left alone.
@@ -52,7 +54,7 @@ impl<S: Send + Sync> FromRequestParts<S> for List {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let Search(raw) = Search::<Raw>::from_request_parts(parts, state).await?;
+        let Search(raw) = Search::<Pages>::from_request_parts(parts, state).await?;
         let asked = raw
             .limit
             .map(|text| text.parse().ok().filter(|n| (1..=LARGEST).contains(n)));
@@ -69,8 +71,6 @@ impl<S: Send + Sync> FromRequestParts<S> for List {
             limit: limit.unwrap_or(if paged { 50 } else { WHOLE }),
             cursor: raw.cursor,
             paged,
-            // The original's frontend sends the address unencoded, so its `+` arrives as a blank.
-            user_email: raw.user_email.map(|email| email.trim().replace(' ', "+")),
         })
     }
 }

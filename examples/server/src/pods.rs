@@ -2,47 +2,80 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use neuropod::auth::Identity;
 use neuropod::id::PodId;
 use neuropod::pod::{Phase, Pod};
 use neuropod::{Error, ErrorKind};
-use serde::Serialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
-use crate::answer;
-use crate::body::Fields;
+use crate::answer::{self, Changed, Data, Rows, Said};
+use crate::body::{Fields, Nothing};
 use crate::caller::{Admin, Caller, Id, Writer};
-use crate::idempotency::{self, IdempotencyKey};
-use crate::page::List;
+use crate::idempotency::{self, IdempotencyKey, Key};
+use crate::openapi::Refused;
+use crate::page::{List, Pages, Search};
 use crate::problem::Result;
-use crate::view::{self, Beside, Connections, Details, PodRow};
+use crate::view::{self, Beside, Connections, Details, PodRow, Status};
 
 /// How long the backend is waited for, while a frontend waits five seconds for the whole answer.
 pub(crate) const BACKEND_PATIENCE: Duration = Duration::from_secs(3);
 
-#[derive(Serialize)]
+/// Whose pods.
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
-struct Rows<'a> {
-    count: usize,
-    data: Vec<PodRow<'a>>,
-    /// Only in pages: there, `null` at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<Option<String>>,
+#[into_params(parameter_in = Query)]
+pub(crate) struct ByEmail {
+    /// The owner's address, if an administrator asks; from others it changes nothing.
+    user_email: Option<String>,
 }
 
-/// `GET /api/pods`
+/// One pod.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OnePod<'a> {
+    success: bool,
+    data: &'a PodRow<'a>,
+    details: Details,
+    /// The same as `data`.
+    pod: &'a PodRow<'a>,
+}
+
+/// What has become of a pod.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PodChange {
+    phase: Phase,
+    pod_id: PodId,
+    status: Status,
+}
+
+/// How a pod is started.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "what `start` reads, for the document")]
+pub(crate) struct StartPod {
+    /// A volume that is gone is replaced by an empty one.
+    accept_loss: Option<bool>,
+}
+
+/// One's pods, the newest first
+#[utoipa::path(
+    get, path = "/api/pods", operation_id = "listPods", params(ByEmail, Pages),
+    responses((status = 200, body = Rows<PodRow>), Refused<404>),
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     Caller(who): Caller,
+    Search(asked): Search<ByEmail>,
     list: List,
 ) -> Result<Response> {
-    let (owner, email) = match list
-        .user_email
-        .filter(|email| who.is_admin() && !email.is_empty())
-    {
+    // The original's frontend sends the address unencoded, so its `+` arrives as a blank.
+    let email = asked.user_email.map(|email| email.trim().replace(' ', "+"));
+    let (owner, email) = match email.filter(|email| who.is_admin() && !email.is_empty()) {
         Some(email) => {
             let user = app.platform.user_by_email(&email).await?;
             let nobody = || {
@@ -70,25 +103,30 @@ pub(crate) async fn list(
         });
     }
     let rows = page.items.iter().zip(&beside);
-    Ok(answer::success(Rows {
-        count: page.items.len(),
-        data: rows
-            .map(|(pod, beside)| PodRow::of(pod, beside, &app.public_host, now))
-            .collect(),
-        next_cursor: list.paged.then_some(page.next),
-    }))
+    let rows = rows.map(|(pod, beside)| PodRow::of(pod, beside, &app.public_host, now));
+    let next = list.paged.then_some(page.next);
+    Ok(answer::rows(rows.collect(), next).into_response())
 }
 
-/// `GET /api/pods/admin`
+/// The same, for administrators only
+#[utoipa::path(
+    get, path = "/api/pods/admin", operation_id = "listPodsAsAdmin", params(ByEmail, Pages),
+    responses((status = 200, body = Rows<PodRow>), Refused<404>),
+)]
 pub(crate) async fn admin_list(
     app: State<App>,
     Admin(who): Admin,
-    query: List,
+    asked: Search<ByEmail>,
+    pages: List,
 ) -> Result<Response> {
-    list(app, Caller(who), query).await
+    list(app, Caller(who), asked, pages).await
 }
 
-/// `GET /api/pods/:podId`
+/// One pod
+#[utoipa::path(
+    get, path = "/api/pods/{podId}", operation_id = "getPod", params(("podId" = PodId, Path)),
+    responses((status = 200, body = OnePod), Refused<404>),
+)]
 pub(crate) async fn one(
     State(app): State<App>,
     Caller(who): Caller,
@@ -107,10 +145,13 @@ pub(crate) async fn one(
     };
     let now = app.platform.clock().now();
     let row = PodRow::of(&pod, &beside, &app.public_host, now);
-    let details = Details::of(&pod, &app.public_host, now);
-    Ok(answer::success(
-        json!({ "data": row, "pod": row, "details": details }),
-    ))
+    let one = OnePod {
+        success: true,
+        data: &row,
+        details: Details::of(&pod, &app.public_host, now),
+        pod: &row,
+    };
+    Ok(Json(one).into_response())
 }
 
 async fn owner_email(app: &App, who: &Identity, pod: &Pod) -> Result<Option<String>> {
@@ -135,7 +176,11 @@ async fn queue_position(app: &App, pod: &Pod) -> Result<Option<u32>> {
     Ok(app.platform.queue_position(pod).await?)
 }
 
-/// `GET /api/pods/:podId/connections`
+/// Where a pod can be reached
+#[utoipa::path(
+    get, path = "/api/pods/{podId}/connections", operation_id = "getPodConnections", params(("podId" = PodId, Path)),
+    responses((status = 200, body = Data<Connections>), Refused<404>),
+)]
 pub(crate) async fn connections(
     State(app): State<App>,
     Caller(who): Caller,
@@ -148,10 +193,17 @@ pub(crate) async fn connections(
         // What is known is a better answer than none.
         _ => app.platform.pod(&who, id).await?,
     };
-    Ok(answer::data(Connections::of(&pod, &app.public_host)))
+    Ok(answer::data(Connections::of(&pod, &app.public_host)).into_response())
 }
 
-/// `POST /api/pods/:podId/start`; with `acceptLoss`, a volume that is gone is replaced by an empty one.
+/// Start a pod
+#[utoipa::path(
+    post, path = "/api/pods/{podId}/start", operation_id = "startPod", params(("podId" = PodId, Path), Key),
+    request_body = StartPod,
+    responses(
+        (status = 200, body = Changed<PodChange>), Refused<402>, Refused<404>, Refused<409>, Refused<422>, Refused<429>,
+    ),
+)]
 pub(crate) async fn start(
     State(app): State<App>,
     Writer(who): Writer,
@@ -179,23 +231,31 @@ pub(crate) async fn start(
     if let Some(receipt) = &receipt {
         let done = app.platform.start_once(&who, id, accept_loss, receipt);
         let done = done.await?;
-        return Ok(idempotency::marked(changed(&done.outcome, said), done.replayed));
+        return Ok(idempotency::marked(
+            changed(&done.outcome, said),
+            done.replayed,
+        ));
     }
     let pod = if accept_loss {
         app.platform.start_accepting_loss(&who, id).await?
     } else {
         app.platform.start(&who, id).await?
     };
-    Ok(changed(&pod, said))
+    Ok(changed(&pod, said).into_response())
 }
 
-/// `POST /api/pods/:podId/stop`
+/// Stop a pod; its volume stays
+#[utoipa::path(
+    post, path = "/api/pods/{podId}/stop", operation_id = "stopPod", params(("podId" = PodId, Path)),
+    request_body = Nothing,
+    responses((status = 200, body = Changed<PodChange>), Refused<404>, Refused<409>, Refused<429>),
+)]
 pub(crate) async fn stop(
     State(app): State<App>,
     Writer(who): Writer,
     Id(id): Id<PodId>,
     fields: Fields,
-) -> Result<Response> {
+) -> Result<Json<Changed<PodChange>>> {
     fields.done()?;
     refuse_if(
         &app,
@@ -223,20 +283,25 @@ async fn refuse_if(
     Ok(())
 }
 
-fn changed(pod: &Pod, message: &str) -> Response {
-    let status = view::status(pod.phase());
-    let data = json!({ "podId": pod.id, "status": status, "phase": pod.phase() });
-    answer::success(json!({ "message": message, "data": data }))
+fn changed(pod: &Pod, message: &'static str) -> Json<Changed<PodChange>> {
+    let change = PodChange {
+        phase: pod.phase(),
+        pod_id: pod.id,
+        status: view::status(pod.phase()),
+    };
+    answer::changed(change, message)
 }
 
-/// `DELETE /api/pods/:podId`
+/// Delete a pod and its volume
+#[utoipa::path(
+    delete, path = "/api/pods/{podId}", operation_id = "deletePod", params(("podId" = PodId, Path)),
+    responses((status = 200, body = Said), Refused<404>, Refused<409>, Refused<429>),
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     Writer(who): Writer,
     Id(id): Id<PodId>,
-) -> Result<Response> {
+) -> Result<Json<Said>> {
     app.platform.delete(&who, id).await?;
-    Ok(answer::success(
-        json!({ "message": "The pod is being deleted." }),
-    ))
+    Ok(answer::said("The pod is being deleted."))
 }

@@ -1,40 +1,204 @@
 //! `/api/pricing`: looking at single prices, working out costs, and changing the list.
 
+use std::collections::BTreeMap;
+
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header;
-use axum::response::Response;
-use neuropod::auth::Identity;
 use neuropod::id::GpuId;
 use neuropod::money::{Money, price};
 use neuropod::pricing::{GpuEntry, GpuMatch, GpuSpecs, PriceList, StoragePrice};
 use neuropod::{Error, ErrorKind};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
-use crate::answer;
-use crate::body::Fields;
+use crate::amount::Amount;
+use crate::answer::{self, Changed, Data};
+use crate::body::{Fields, Nothing};
 use crate::caller::{Admin, Caller, Id};
-use crate::catalogue::pricing_view;
+use crate::openapi::Refused;
+use crate::price_view::{GpuView, PricingDoc};
 use crate::problem::Result;
 
-/// `GET /api/pricing/gpus/available`
-pub(crate) async fn available(State(app): State<App>, _: Caller) -> Result<Response> {
-    let (_, prices) = app.platform.prices().await?;
-    let offered = prices.gpus.iter().filter(|(_, entry)| entry.available);
-    let gpus: Vec<Value> = offered.map(|(id, entry)| gpu(id, entry)).collect();
-    Ok(answer::data(gpus))
+/// What is to be worked out.
+#[derive(ToSchema)]
+#[schema(as = CalculateCost)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "what `calculate` reads, for the document")]
+pub(crate) struct Calculate {
+    gpu: GpuId,
+    /// GB, at most `limits.containerDiskMax`.
+    #[schema(minimum = 1, maximum = 100_000)]
+    container_disk_size: u32,
+    /// GB, at most `limits.volumeDiskMax`.
+    #[schema(minimum = 1, maximum = 100_000)]
+    volume_disk_size: u32,
+    /// 1, if it is not said.
+    #[schema(minimum = 1, maximum = 8784)]
+    hours: Option<u32>,
 }
 
-/// `GET /api/pricing/gpus/:gpuId`
+/// What something costs.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Costs {
+    container_disk: PartCost,
+    currency: String,
+    gpu: PartCost,
+    total: f64,
+    total_hourly: f64,
+    volume_disk: PartCost,
+}
+
+/// What a part of it costs.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PartCost {
+    cost: f64,
+    hourly_rate: f64,
+    hours: i64,
+    /// Of a GPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Of a disk, in GB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u32>,
+}
+
+/// What is given is changed.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "what `read` reads, for the document")]
+pub(crate) struct UpdatePricing {
+    /// By their ids; one that is not there yet is added.
+    gpus: Option<BTreeMap<String, GpuChange>>,
+    storage: Option<StorageChange>,
+    limits: Option<LimitsChange>,
+    free_tier: Option<FreeTierChange>,
+}
+
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "what `read_gpu` reads, for the document")]
+struct GpuChange {
+    #[schema(min_length = 1, max_length = 100)]
+    name: Option<String>,
+    /// Per hour.
+    price: Option<Amount>,
+    available: Option<bool>,
+    /// How many devices it takes; with any, `match` names a product.
+    #[schema(maximum = 64)]
+    devices: Option<u32>,
+    specs: Option<SpecsChange>,
+    r#match: Option<MatchChange>,
+}
+
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "what `read_gpu` reads, for the document")]
+struct SpecsChange {
+    #[schema(max_length = 100)]
+    memory: Option<String>,
+    cores: Option<u32>,
+    #[schema(max_length = 100)]
+    performance: Option<String>,
+}
+
+/// Which devices an entry stands for.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "what `read_gpu` reads, for the document")]
+struct MatchChange {
+    /// The same as one in `products`.
+    product: Option<String>,
+    products: Option<Vec<String>>,
+    /// At least so much memory.
+    #[serde(rename = "memoryMiB")]
+    memory_mib: Option<u64>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "what `read` reads, for the document")]
+struct StorageChange {
+    container_disk: Option<StoragePriceChange>,
+    volume_disk: Option<StoragePriceChange>,
+}
+
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "what `read_storage` reads, for the document")]
+struct StoragePriceChange {
+    /// Per GB and hour.
+    price: Option<Amount>,
+    #[schema(max_length = 100)]
+    unit: Option<String>,
+    #[schema(max_length = 500)]
+    description: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "what `read` reads, for the document")]
+struct LimitsChange {
+    #[schema(minimum = 1, maximum = 100_000)]
+    container_disk_max: Option<u32>,
+    #[schema(minimum = 1, maximum = 100_000)]
+    volume_disk_max: Option<u32>,
+    #[schema(minimum = 1, maximum = 100)]
+    ports_max: Option<u32>,
+    #[schema(minimum = 1, maximum = 100_000)]
+    pods_per_user: Option<u32>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "what `read` reads, for the document")]
+struct FreeTierChange {
+    enabled: Option<bool>,
+    initial_balance: Option<Amount>,
+}
+
+/// Which version must be in force.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "what `unchanged` reads, for the document")]
+pub(crate) struct IfMatch {
+    /// The `ETag` of the list that is to be changed, or `*`.
+    #[param(rename = "If-Match", value_type = String, required = false)]
+    tag: Option<String>,
+}
+
+/// The GPUs that are offered
+#[utoipa::path(
+    get, path = "/api/pricing/gpus/available", operation_id = "listAvailableGpus",
+    responses((status = 200, body = Data<Vec<GpuView>>)),
+)]
+pub(crate) async fn available(
+    State(app): State<App>,
+    _caller: Caller,
+) -> Result<Json<Data<Vec<GpuView>>>> {
+    let (_, prices) = app.platform.prices().await?;
+    let offered = prices.gpus.iter().filter(|(_, entry)| entry.available);
+    let gpus = offered.map(|(id, entry)| GpuView::of(Some(id), entry));
+    Ok(answer::data(gpus.collect()))
+}
+
+/// One GPU of the list
+#[utoipa::path(
+    get, path = "/api/pricing/gpus/{gpuId}", operation_id = "getGpu", params(("gpuId" = String, Path)),
+    responses((status = 200, body = Data<GpuView>), Refused<404>),
+)]
 pub(crate) async fn one(
     State(app): State<App>,
-    _: Caller,
+    _caller: Caller,
     Id(id): Id<GpuName>,
-) -> Result<Response> {
+) -> Result<Json<Data<GpuView>>> {
     let (_, prices) = app.platform.prices().await?;
     let entry = prices.gpus.get(&id.0).ok_or_else(|| unknown(&id.0))?;
-    Ok(answer::data(gpu(&id.0, entry)))
+    Ok(answer::data(GpuView::of(Some(&id.0), entry)))
 }
 
 /// Any text: what is in no list is not there.
@@ -54,23 +218,16 @@ fn unknown(id: &GpuId) -> Error {
     Error::new(ErrorKind::NotFound, message)
 }
 
-fn gpu(id: &GpuId, entry: &GpuEntry) -> Value {
-    json!({
-        "id": id,
-        "name": entry.name,
-        "price": entry.price.to_f64(),
-        "available": entry.available,
-        "specs": entry.specs,
-        "devices": entry.devices,
-    })
-}
-
-/// `POST /api/pricing/calculate-cost`
+/// Work out what something costs
+#[utoipa::path(
+    post, path = "/api/pricing/calculate-cost", operation_id = "calculateCost", request_body = Calculate,
+    responses((status = 200, body = Data<Costs>)),
+)]
 pub(crate) async fn calculate(
     State(app): State<App>,
-    _: Caller,
+    _caller: Caller,
     mut fields: Fields,
-) -> Result<Response> {
+) -> Result<Json<Data<Costs>>> {
     let (_, prices) = app.platform.prices().await?;
     let id = GpuId::new(fields.text("gpu").unwrap_or_default());
     let entry = prices.gpus.get(&id);
@@ -95,55 +252,71 @@ pub(crate) async fn calculate(
     }
     fields.done()?;
     let time = std::time::Duration::from_secs(hours.unsigned_abs() * 3600);
-    let part = |rate: Money| {
-        json!({
-            "hourlyRate": rate.to_f64(),
-            "cost": price(rate, time).to_f64(),
-            "hours": hours,
-        })
+    let part = |rate: Money| PartCost {
+        cost: price(rate, time).to_f64(),
+        hourly_rate: rate.to_f64(),
+        hours,
+        ..PartCost::default()
     };
     let cost = prices.cost_of(&id, container, volume);
     let cost = cost.ok_or_else(|| unknown(&id))?;
-    let mut data = json!({
-        "gpu": part(cost.gpu),
-        "containerDisk": part(cost.container_disk),
-        "volumeDisk": part(cost.volume_disk),
-        "total": price(cost.total(), time).to_f64(),
-        "totalHourly": cost.total().to_f64(),
-        "currency": prices.currency,
-    });
-    data["gpu"]["name"] = json!(entry.map(|entry| &entry.name));
-    data["containerDisk"]["size"] = container.into();
-    data["volumeDisk"]["size"] = volume.into();
-    Ok(answer::data(data))
+    Ok(answer::data(Costs {
+        container_disk: PartCost {
+            size: Some(container),
+            ..part(cost.container_disk)
+        },
+        gpu: PartCost {
+            name: entry.map(|entry| entry.name.clone()),
+            ..part(cost.gpu)
+        },
+        total: price(cost.total(), time).to_f64(),
+        total_hourly: cost.total().to_f64(),
+        volume_disk: PartCost {
+            size: Some(volume),
+            ..part(cost.volume_disk)
+        },
+        currency: prices.currency.clone(),
+    }))
 }
 
-/// `PUT /api/pricing`: what is given is changed, what is not is left. With `If-Match` only if that version is in force.
+/// Change prices
+///
+/// What is given is changed, what is not is left. With `If-Match` only if that version is in force.
+#[utoipa::path(
+    put, path = "/api/pricing", operation_id = "updatePricing", params(IfMatch), request_body = UpdatePricing,
+    responses((status = 200, body = Changed<PricingDoc>), Refused<412>),
+)]
 pub(crate) async fn update(
     State(app): State<App>,
     Admin(who): Admin,
     headers: HeaderMap,
     mut fields: Fields,
-) -> Result<Response> {
+) -> Result<Json<Changed<PricingDoc>>> {
     let (version, before) = app.platform.prices().await?;
     unchanged(&headers, version)?;
     let mut prices = before;
     read(&mut fields, &mut prices);
     fields.done()?;
     let version = app.platform.set_prices(&who, version, &prices).await?;
-    Ok(changed("The prices were changed.", version, &prices, &who))
+    let changed = PricingDoc::of(&prices, version, who.user.id);
+    Ok(answer::changed(changed, "The prices were changed."))
 }
 
-/// `POST /api/pricing/reset`: the list as it is at first start.
+/// Make the price list what it is at first start
+#[utoipa::path(
+    post, path = "/api/pricing/reset", operation_id = "resetPricing", request_body = Nothing,
+    responses((status = 200, body = Changed<PricingDoc>)),
+)]
 pub(crate) async fn reset(
     State(app): State<App>,
     Admin(who): Admin,
     fields: Fields,
-) -> Result<Response> {
+) -> Result<Json<Changed<PricingDoc>>> {
     fields.done()?;
     let (version, prices) = app.platform.reset_prices(&who).await?;
+    let changed = PricingDoc::of(&prices, version, who.user.id);
     let message = "The prices are those of the first start again.";
-    Ok(changed(message, version, &prices, &who))
+    Ok(answer::changed(changed, message))
 }
 
 fn unchanged(headers: &HeaderMap, version: u64) -> Result<()> {
@@ -162,16 +335,6 @@ fn unchanged(headers: &HeaderMap, version: u64) -> Result<()> {
             format!("Another price list is in force by now: {tag}."),
         )),
     }
-}
-
-/// The original's `PricingDoc`.
-fn changed(message: &str, version: u64, prices: &PriceList, who: &Identity) -> Response {
-    let mut data = pricing_view(prices);
-    let offered = prices.gpus.iter().filter(|(_, entry)| entry.available);
-    data["availableGpus"] = offered.map(|(id, _)| json!(id)).collect();
-    data["updatedBy"] = json!(who.user.id);
-    data["version"] = json!(version);
-    answer::success(json!({ "message": message, "data": data }))
 }
 
 /// Changes what is given.

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use neuropod::store::Condition;
 use neuropod::{Error, ErrorKind, FieldError};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// `Result` of a handler.
 pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
@@ -25,18 +26,36 @@ pub(crate) struct Problem {
     retry_after: Option<Duration>,
 }
 
-#[derive(Serialize)]
-struct Body {
+/// Why something can't be done.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Body {
+    /// `urn:neuropod:problem:` and the code.
     r#type: String,
+    /// What the status means.
     title: &'static str,
+    /// The status again.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// The message again.
     detail: String,
+    /// A word for programs, which stays: `validation`, `unauthenticated`, `forbidden`, `account_suspended`, `not_found`,
+    /// `invalid_transition`, `insufficient_balance`, `no_capacity`, `gpu_unavailable`, `quota_exceeded`,
+    /// `idempotency_conflict`, `rate_limited`, `payload_too_large`, `unavailable` or `internal`.
+    #[schema(pattern = "^[a-z_]+$")]
     code: &'static str,
+    /// Never `true`.
     success: bool,
+    /// A sentence for a person.
+    #[schema(min_length = 1)]
     message: String,
+    /// What is wrong, a sentence for each field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     errors: Vec<String>,
+    /// What is wrong with which field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     fields: Vec<FieldError>,
 }
 

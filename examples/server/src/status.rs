@@ -1,68 +1,140 @@
 //! `/api/status`: what state the server's parts are in, for administrators.
 
-use std::collections::BTreeMap;
-
+use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
 use neuropod::Store;
 use neuropod::store::{PodFilter, PodQuery};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::App;
-use crate::answer;
+use crate::answer::{self, Data};
 use crate::caller::Admin;
 use crate::pods::BACKEND_PATIENCE;
 use crate::problem::Result;
-use crate::view;
+use crate::view::{self, Status};
 
-/// `GET /api/status`: the original's fields, and `orchestrator` with what the backend has and can't enforce.
-pub(crate) async fn status(State(app): State<App>, _: Admin) -> Result<Response> {
-    let backend = tokio::time::timeout(BACKEND_PATIENCE, app.platform.capacity());
-    let (pods, backend) = tokio::join!(pods(&**app.platform.store()), backend);
-    let pods = pods?;
-    let connected = |is| if is { "connected" } else { "disconnected" };
-    let backend = backend.ok().and_then(Result::ok);
-    let mut orchestrator = json!({ "status": connected(backend.is_some()), "simulated": null, "devices": null, "caveats": [] });
-    if let Some(capacity) = backend {
-        orchestrator["simulated"] = capacity.simulated.into();
-        orchestrator["devices"] = capacity.devices.len().into();
-        orchestrator["caveats"] = capacity.caveats.into();
-    }
-    Ok(answer::data(json!({
-        "system": {
-            "status": "online",
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime": app.started.elapsed().as_secs_f64(),
-            "environment": if app.development { "development" } else { "production" },
-        },
-        // It has just told of the pods.
-        "database": { "status": connected(true), "name": &*app.database },
-        "pods": pods,
-        // No cluster is used so far.
-        "kubernetes": { "status": connected(false), "namespace": "" },
-        "orchestrator": orchestrator,
-    })))
+/// The state of the server's parts.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ServerStatus)]
+pub(crate) struct Parts {
+    database: Database,
+    kubernetes: Kubernetes,
+    orchestrator: Orchestrator,
+    pods: Pods,
+    system: System,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Connected {
+    Connected,
+    Disconnected,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Database {
+    /// The scheme of its address.
+    name: String,
+    status: Connected,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Kubernetes {
+    namespace: &'static str,
+    status: Connected,
+}
+
+/// What runs the containers.
+#[derive(Debug, Serialize, ToSchema)]
+struct Orchestrator {
+    /// What it can't enforce.
+    caveats: Vec<String>,
+    devices: Option<usize>,
+    simulated: Option<bool>,
+    status: Connected,
 }
 
 /// How many pods are in which of the original's states.
-async fn pods(store: &dyn Store) -> neuropod::Result<Value> {
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct Pods {
+    creating: u64,
+    error: u64,
+    running: u64,
+    stopped: u64,
+    total: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct System {
+    /// `development` or `production`
+    environment: &'static str,
+    /// `online`
+    status: &'static str,
+    /// In seconds.
+    uptime: f64,
+    version: &'static str,
+}
+
+/// The state of the server's parts, for administrators
+#[utoipa::path(
+    get, path = "/api/status", operation_id = "status", responses((status = 200, body = Data<Parts>)),
+)]
+pub(crate) async fn status(State(app): State<App>, _: Admin) -> Result<Json<Data<Parts>>> {
+    let backend = tokio::time::timeout(BACKEND_PATIENCE, app.platform.capacity());
+    let (pods, backend) = tokio::join!(pods(&**app.platform.store()), backend);
+    let backend = backend.ok().and_then(Result::ok);
+    Ok(answer::data(Parts {
+        // It has just told of the pods.
+        pods: pods?,
+        database: Database {
+            name: app.database.to_string(),
+            status: Connected::Connected,
+        },
+        // No cluster is used so far.
+        kubernetes: Kubernetes {
+            namespace: "",
+            status: Connected::Disconnected,
+        },
+        orchestrator: Orchestrator {
+            status: match backend {
+                Some(_) => Connected::Connected,
+                None => Connected::Disconnected,
+            },
+            simulated: backend.as_ref().map(|capacity| capacity.simulated),
+            devices: backend.as_ref().map(|capacity| capacity.devices.len()),
+            caveats: backend.map(|capacity| capacity.caveats).unwrap_or_default(),
+        },
+        system: System {
+            environment: app.environment(),
+            status: "online",
+            uptime: app.started.elapsed().as_secs_f64(),
+            version: env!("CARGO_PKG_VERSION"),
+        },
+    }))
+}
+
+async fn pods(store: &dyn Store) -> neuropod::Result<Pods> {
     let mut query = PodQuery {
         filter: PodFilter::Alive,
         after: None,
         limit: 1000,
     };
-    let mut counts =
-        BTreeMap::from(["running", "stopped", "creating", "error"].map(|state| (state, 0)));
+    let mut pods = Pods::default();
     loop {
         let page = store.pods(&query).await?;
         for pod in &page.items {
-            *counts.entry(view::status(pod.phase())).or_default() += 1;
+            pods.total += 1;
+            *match view::status(pod.phase()) {
+                Status::Creating => &mut pods.creating,
+                Status::Running => &mut pods.running,
+                Status::Stopped => &mut pods.stopped,
+                Status::Error => &mut pods.error,
+            } += 1;
         }
         query.after = page.next;
         if query.after.is_none() {
-            let total = counts.values().sum();
-            counts.insert("total", total);
-            return Ok(json!(counts));
+            return Ok(pods);
         }
     }
 }

@@ -7,6 +7,7 @@ use neuropod::money::Money;
 use neuropod::orchestrator::Usage;
 use neuropod::pod::{Desired, Endpoint, Phase, Pod, PortSpec, Proto, Reason};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What is shown of a pod beside the row itself.
 #[derive(Debug, Default)]
@@ -21,13 +22,52 @@ pub(crate) struct Beside {
     pub(crate) runs_dry_at: Option<Time>,
 }
 
+/// The original's states of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = PodStatus)]
+pub(crate) enum Status {
+    /// Waits, is made, or starts.
+    Creating,
+    /// Every port has answered.
+    Running,
+    /// Has no container, or is losing it.
+    Stopped,
+    /// The platform could not give what was asked.
+    Error,
+}
+
+/// The original's states of a service.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ServiceStatus {
+    /// Has not answered yet.
+    Creating,
+    /// Answers.
+    Ready,
+    /// Its pod does not run.
+    Stopped,
+    /// Its pod failed.
+    Error,
+}
+
+/// What a pod was made of.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DeploymentType {
+    /// A template.
+    Template,
+    /// Any image.
+    Docker,
+}
+
 /// The original's `PodRow`, with what it lacked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PodRow<'a> {
     pod_id: PodId,
     pod_name: &'a str,
-    status: &'static str,
+    status: Status,
     gpu: &'a GpuId,
     container_disk_size: u32,
     volume_disk_size: u32,
@@ -40,7 +80,7 @@ pub(crate) struct PodRow<'a> {
     tcp_services: Vec<Service<'a>>,
     docker_image: &'a str,
     template_id: Option<TemplateId>,
-    deployment_type: &'static str,
+    deployment_type: DeploymentType,
     enable_jupyter: bool,
     phase: Phase,
     desired: Desired,
@@ -62,7 +102,7 @@ pub(crate) struct PodRow<'a> {
 }
 
 /// The five original fields are always numbers, 0 where nothing was measured; the others say `null` then.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Stats {
     cpu_usage: u64,
@@ -75,12 +115,12 @@ struct Stats {
 }
 
 /// The original's `ConnectionInfo`, with the exact state.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Connections<'a> {
     pod_id: PodId,
     pod_name: &'a str,
-    status: &'static str,
+    status: Status,
     http_services: Vec<Service<'a>>,
     tcp_services: Vec<Service<'a>>,
     phase: Phase,
@@ -88,18 +128,18 @@ pub(crate) struct Connections<'a> {
     status_message: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Service<'a> {
     port: u16,
     service_name: &'a str,
     url: String,
     is_custom: bool,
-    status: &'static str,
+    status: ServiceStatus,
 }
 
 /// What the frontend's type of a single pod names beside the row.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Details {
     url: String,
@@ -129,10 +169,9 @@ impl<'a> PodRow<'a> {
             tcp_services: services(pod, Proto::Tcp, public_host),
             docker_image: &spec.image,
             template_id: spec.template,
-            deployment_type: if spec.template.is_some() {
-                "template"
-            } else {
-                "docker"
+            deployment_type: match spec.template {
+                Some(_) => DeploymentType::Template,
+                None => DeploymentType::Docker,
             },
             enable_jupyter: spec.jupyter,
             phase,
@@ -208,12 +247,12 @@ impl Details {
 }
 
 /// One of the original's four words.
-pub(crate) fn status(phase: Phase) -> &'static str {
+pub(crate) fn status(phase: Phase) -> Status {
     match phase {
-        Phase::Queued | Phase::Provisioning | Phase::Starting => "creating",
-        Phase::Running => "running",
-        Phase::Stopping | Phase::Stopped | Phase::Exited | Phase::Deleting => "stopped",
-        Phase::Error => "error",
+        Phase::Queued | Phase::Provisioning | Phase::Starting => Status::Creating,
+        Phase::Running => Status::Running,
+        Phase::Stopping | Phase::Stopped | Phase::Exited | Phase::Deleting => Status::Stopped,
+        Phase::Error => Status::Error,
     }
 }
 
@@ -260,12 +299,14 @@ fn services<'a>(pod: &'a Pod, proto: Proto, public_host: &str) -> Vec<Service<'a
         .collect()
 }
 
-fn service_status(pod: &Pod, endpoint: Option<&Endpoint>) -> &'static str {
+fn service_status(pod: &Pod, endpoint: Option<&Endpoint>) -> ServiceStatus {
     match pod.phase() {
-        Phase::Error => "error",
-        Phase::Stopping | Phase::Stopped | Phase::Exited | Phase::Deleting => "stopped",
-        _ if endpoint.is_some_and(|e| e.ready) => "ready",
-        _ => "creating",
+        Phase::Error => ServiceStatus::Error,
+        Phase::Stopping | Phase::Stopped | Phase::Exited | Phase::Deleting => {
+            ServiceStatus::Stopped
+        }
+        _ if endpoint.is_some_and(|e| e.ready) => ServiceStatus::Ready,
+        _ => ServiceStatus::Creating,
     }
 }
 

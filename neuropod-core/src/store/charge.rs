@@ -19,6 +19,7 @@ pub struct Charge {
 
 /// What was used, over a span of our time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Used {
     /// The entry of the price list, or `volume`.
     pub product: String,

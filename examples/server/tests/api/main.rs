@@ -5,6 +5,7 @@ mod bad_input;
 mod edges;
 mod ledger;
 mod money;
+mod openapi;
 mod program;
 mod replicas;
 mod restart;

@@ -4,6 +4,7 @@
 mod given;
 #[path = "../../support/http.rs"]
 mod http;
+mod operations;
 #[path = "../../support/program.rs"]
 mod program;
 
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 
 pub(crate) use given::{Schema, given};
 pub(crate) use http::{Answer, Request};
+pub(crate) use operations::{Operation, document};
 pub(crate) use program::Program;
 
 pub(crate) const ROOT: &str = "root@example.com";
