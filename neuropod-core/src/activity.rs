@@ -27,6 +27,7 @@ const PAGES: usize = 20;
 
 /// What somebody did. The original's names, and ours for what it did not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 #[allow(missing_docs)] // the names say it
@@ -62,6 +63,7 @@ pub enum Did {
 
 /// Something that somebody did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Activity {
     /// When, in our time.
@@ -73,6 +75,7 @@ pub struct Activity {
     #[serde(rename = "action")]
     pub did: Did,
     /// About what. Never a secret.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub details: Value,
 }
 

@@ -83,6 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     {
         steps.step("first_pod", || first_pod::prove(&space, docker, &folder));
     }
+    steps.part("Node.js", || node(consent));
     let mut suite = space.command(shell::cargo().get_program(), shell::identity(None)?)?;
     shell::forget_package(&mut suite);
     suite
@@ -110,6 +111,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.step("clean-up", || folder.clear());
     steps.print_count();
     steps.finish()
+}
+
+/// Runs a script that was written for the original.
+fn node(consent: Consent) -> Result<()> {
+    if shell::find("node").is_some() {
+        return Ok(());
+    }
+    apt::install(&["nodejs"], "scripts of the original's clients", consent)
 }
 
 fn engine(folder: &Folder, consent: Consent) -> Result<Space> {

@@ -195,7 +195,7 @@ async fn user_public(app: &App, user: &User) -> Result<UserPublic> {
 }
 
 /// `11/24/2026` of `2026-11-24T…`.
-fn short_date(rfc3339: &str) -> String {
+pub(crate) fn short_date(rfc3339: &str) -> String {
     let date = rfc3339.split('T').next().unwrap_or_default();
     let parts: Vec<&str> = date
         .split('-')

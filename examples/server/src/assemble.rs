@@ -51,7 +51,7 @@ pub(crate) async fn platform(config: &Config) -> Result<Platform> {
     Ok(platform)
 }
 
-async fn store(config: &Config) -> Result<Arc<dyn Store>> {
+pub(crate) async fn store(config: &Config) -> Result<Arc<dyn Store>> {
     match config.database_url.reveal() {
         "memory:" => {
             tracing::warn!("everything is kept in memory, and gone when this process ends");

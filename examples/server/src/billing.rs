@@ -20,7 +20,7 @@ use crate::answer::{self, Data, Rows};
 use crate::body::Fields;
 use crate::caller::{Admin, Caller, Writer};
 use crate::openapi::Refused;
-use crate::page::{List, Pages, Search};
+use crate::page::{List, Pages, Search, instant};
 use crate::problem::{Problem, Result};
 
 /// Whose money.
@@ -148,33 +148,15 @@ impl Whose {
 impl During {
     /// From the first of this month until now, unless something else is said.
     pub(crate) fn period(&self, now: Time) -> Result<(Time, Time)> {
-        let read = |name: &str, text: &Option<String>| match text {
-            Some(text) => instant(text).map(Some).ok_or_else(|| {
-                let like = "such as 2026-11-24 or 2026-11-24T12:00:00Z";
-                Problem::validation(format!(
-                    "\"{name}\" must be a day or an instant in UTC, {like}."
-                ))
-            }),
-            None => Ok(None),
-        };
         let (first, _) = Period::Month.around(now);
-        let (from, to) = (read("from", &self.from)?, read("to", &self.to)?);
+        let from = instant("from", self.from.as_deref())?;
+        let to = instant("to", self.to.as_deref())?;
         let (from, to) = (from.unwrap_or(first), to.unwrap_or(now));
         if from > to {
             return Err(Problem::validation("\"from\" must not be after \"to\"."));
         }
         Ok((from, to))
     }
-}
-
-fn instant(text: &str) -> Option<Time> {
-    let day = text.len() == 10;
-    let text = if day {
-        format!("{text}T00:00:00Z")
-    } else {
-        text.to_owned()
-    };
-    text.parse().ok()
 }
 
 /// What may be spent.
@@ -340,16 +322,10 @@ pub(crate) async fn credit(
     Admin(who): Admin,
     mut fields: Fields,
 ) -> Result<Json<Data<BalanceView>>> {
-    let now = app.platform.clock().now();
-    app.limits.writes.take(&who.user.id.to_string(), now)?;
     let id = fields.text("id").unwrap_or_default();
-    let user = fields.text("userId").unwrap_or_default();
+    let user = fields.id("userId", UserId::from_bytes([0; 12]), "the id of a user");
     let amount = fields.money("amount").unwrap_or_default();
     let memo = fields.text("memo").unwrap_or_default();
-    let user: UserId = user.parse().unwrap_or_else(|_| {
-        fields.wrong("userId", "\"userId\" must be the id of a user.");
-        UserId::from_bytes([0; 12])
-    });
     fields.done()?;
     let balance = app.platform.credit(&who, &id, user, amount, &memo).await?;
     Ok(answer::data(shown(&balance)))

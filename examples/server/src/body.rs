@@ -1,5 +1,6 @@
 //! JSON bodies, read so that every wrong part is named: a field at a time, by whoever knows what it must be.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -136,12 +137,31 @@ impl Fields {
         })
     }
 
+    /// An id; `none` stands for one that was refused.
+    pub(crate) fn id<T: FromStr>(&mut self, field: &str, none: T, must_be: &str) -> T {
+        let id = self.text(field).and_then(|text| text.parse().ok());
+        id.unwrap_or_else(|| {
+            if !self.is_wrong(field) {
+                self.wrong(field, format!("\"{field}\" must be {must_be}."));
+            }
+            none
+        })
+    }
+
+    fn is_wrong(&self, field: &str) -> bool {
+        let pointer = self.pointer(field);
+        self.wrong.iter().any(|wrong| wrong.pointer == pointer)
+    }
+
+    fn pointer(&self, field: &str) -> String {
+        let field = field.replace('~', "~0").replace('/', "~1");
+        format!("{}/{field}", self.within)
+    }
+
     /// Notes what is wrong with a field.
     pub(crate) fn wrong(&mut self, field: &str, message: impl Into<String>) {
-        let field = field.replace('~', "~0").replace('/', "~1");
-        let pointer = format!("{}/{field}", self.within);
         self.wrong.push(FieldError {
-            pointer,
+            pointer: self.pointer(field),
             message: message.into(),
         });
     }
@@ -167,21 +187,44 @@ impl Fields {
             Value::Object(map) => Some(map),
             _ => None,
         });
-        if let Some(left) = map {
-            let mut inner = Self {
-                left,
-                wrong: Vec::new(),
-                whole: String::new(),
-                within: format!(
-                    "{}/{}",
-                    self.within,
-                    field.replace('~', "~0").replace('/', "~1")
-                ),
-            };
-            read(&mut inner);
-            inner.note_unknown();
-            self.wrong.append(&mut inner.wrong);
+        if let Some(map) = map {
+            self.inside(self.pointer(field), map, read);
         }
+    }
+
+    /// Reads the fields of the objects in a list, if it is there.
+    pub(crate) fn objects<T>(
+        &mut self,
+        field: &str,
+        read: impl Fn(&mut Self) -> T,
+    ) -> Option<Vec<T>> {
+        let maps = self.take(field, "a list of objects", |value| {
+            serde_json::from_value::<Vec<Map<String, Value>>>(value).ok()
+        })?;
+        let pointer = self.pointer(field);
+        let maps = maps.into_iter().enumerate();
+        Some(
+            maps.map(|(i, map)| self.inside(format!("{pointer}/{i}"), map, &read))
+                .collect(),
+        )
+    }
+
+    fn inside<T>(
+        &mut self,
+        within: String,
+        left: Map<String, Value>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let mut inner = Self {
+            left,
+            wrong: Vec::new(),
+            whole: String::new(),
+            within,
+        };
+        let found = read(&mut inner);
+        inner.note_unknown();
+        self.wrong.append(&mut inner.wrong);
+        found
     }
 
     /// The names of the fields that nobody has asked for yet.

@@ -65,7 +65,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
     }
 }
 
-/// An administrator.
+/// An administrator; if he is about to change something, he has not done that too often.
 #[derive(Debug)]
 pub(crate) struct Admin(pub(crate) Identity);
 
@@ -78,6 +78,10 @@ impl FromRequestParts<App> for Admin {
             .auth()
             .authorize(&who, Action::Administer, Owner::Platform)
             .await?;
+        if !parts.method.is_safe() {
+            let now = app.platform.clock().now();
+            app.limits.writes.take(&who.user.id.to_string(), now)?;
+        }
         Ok(Self(who))
     }
 }

@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
-use neuropod::Time;
+use neuropod::activity::Did;
 use neuropod::id::{TemplateId, UserId};
 use neuropod::pod::Proto;
 use neuropod::template::Template;
+use neuropod::{Result as CoreResult, Time};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::App;
 use crate::answer::{self, Data};
 use crate::caller::{Caller, Id};
+use crate::etag::{self, Tagged};
 use crate::openapi::Refused;
+use crate::pods::BACKEND_PATIENCE;
 use crate::price_view::PricingView;
 use crate::problem::Result;
 
@@ -60,9 +62,9 @@ pub(crate) struct TemplatePort {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Maker {
     #[serde(rename = "_id")]
-    id: UserId,
+    pub(crate) id: UserId,
     email: String,
-    name: String,
+    pub(crate) name: String,
 }
 
 /// Prices, limits and what a new user is given
@@ -72,11 +74,14 @@ pub(crate) struct Maker {
 )]
 pub(crate) async fn pricing(
     State(app): State<App>,
-    _caller: Caller,
-) -> Result<impl IntoResponse + use<>> {
+    Caller(who): Caller,
+) -> Result<Tagged<Json<Data<PricingView>>>> {
     let (version, prices) = app.platform.prices().await?;
-    let tag = [(header::ETAG, format!("\"{version}\""))];
-    Ok((tag, answer::data(PricingView::of(&prices))))
+    let free = tokio::time::timeout(BACKEND_PATIENCE, app.platform.free_devices());
+    let free = free.await.ok().and_then(CoreResult::ok).unwrap_or_default();
+    app.platform.note_look(&who, Did::GetPricing, json!({}));
+    let view = PricingView::of(&prices, Some(&free));
+    Ok(etag::tagged(version, answer::data(view)))
 }
 
 /// The same for everybody
@@ -109,24 +114,29 @@ pub(crate) async fn templates(
 /// One template
 #[utoipa::path(
     get, path = "/api/templates/{templateId}", operation_id = "getTemplate", params(("templateId" = TemplateId, Path)),
-    responses((status = 200, body = TemplateDoc), Refused<404>),
+    responses(
+        (status = 200, body = TemplateDoc, headers(("etag", description = "The version, for `If-Match`."))), Refused<404>,
+    ),
 )]
 pub(crate) async fn template(
     State(app): State<App>,
     _caller: Caller,
     Id(id): Id<TemplateId>,
-) -> Result<Json<TemplateDoc>> {
-    let template = app.platform.template(id).await?;
+) -> Result<Tagged<Json<TemplateDoc>>> {
+    let (version, template) = app.platform.versioned_template(id).await?;
     let maker = Makers::default().get(&app, template.created_by).await?;
-    Ok(Json(TemplateDoc::of(template, maker)))
+    Ok(etag::tagged(
+        version,
+        Json(TemplateDoc::of(template, maker)),
+    ))
 }
 
 /// Who made templates, each looked up once.
 #[derive(Default)]
-struct Makers(BTreeMap<UserId, Option<Maker>>);
+pub(crate) struct Makers(BTreeMap<UserId, Option<Maker>>);
 
 impl Makers {
-    async fn get(&mut self, app: &App, id: Option<UserId>) -> Result<Option<Maker>> {
+    pub(crate) async fn get(&mut self, app: &App, id: Option<UserId>) -> Result<Option<Maker>> {
         let Some(id) = id else {
             return Ok(None);
         };
@@ -145,7 +155,7 @@ impl Makers {
 }
 
 impl TemplateDoc {
-    fn of(template: Template, created_by: Option<Maker>) -> Self {
+    pub(crate) fn of(template: Template, created_by: Option<Maker>) -> Self {
         let ports = |proto| {
             let ports = template.ports.iter().filter(|port| port.proto == proto);
             ports

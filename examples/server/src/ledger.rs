@@ -15,6 +15,8 @@ pub enum Command {
     /// Look at the books of the database
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Write the price list and the templates of the first start, if the database has none
+    Seed,
     /// Print the OpenAPI document of a server in development mode
     Openapi,
 }

@@ -3,6 +3,7 @@
 //! [`router`] nests under any prefix in anybody's own axum program; [`serve`] is the whole server.
 
 mod account;
+mod admin;
 mod amount;
 mod answer;
 mod ask;
@@ -14,6 +15,7 @@ mod catalogue;
 mod config;
 mod docs;
 mod edge;
+mod etag;
 mod export;
 mod health;
 mod idempotency;
@@ -26,10 +28,14 @@ mod price_view;
 mod prices;
 mod problem;
 mod rate;
+mod room;
 mod routes;
+mod seed;
 mod serve;
 mod status;
+mod templates;
 mod units;
+mod users;
 mod view;
 
 use std::sync::Arc;
@@ -39,16 +45,18 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use neuropod::Platform;
 use neuropod::pod::Resources;
+use neuropod::{Platform, Time};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use config::{Backend, Bills, Config, LogFormat};
 pub use ledger::{Command, Ledger, examine};
+pub use seed::seed;
 pub use serve::serve;
 
 use edge::Edge;
 use problem::Problem;
+use room::Room;
 
 /// What the handlers share. They are thin: the rules are the library's.
 #[derive(Debug, Clone)]
@@ -64,6 +72,10 @@ pub(crate) struct App {
 }
 
 impl App {
+    fn now(&self) -> Time {
+        self.platform.clock().now()
+    }
+
     /// The original's word for the mode.
     pub(crate) fn environment(&self) -> &'static str {
         match self.development {
@@ -93,6 +105,7 @@ pub fn router(platform: Platform, config: &Config) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(Room::default(), room::enter))
         .layer(middleware::from_fn_with_state(edge, edge::edge))
         .with_state(app)
 }

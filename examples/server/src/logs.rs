@@ -3,12 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use futures::StreamExt;
+use neuropod::activity::Did;
 use neuropod::auth::Identity;
 use neuropod::id::PodId;
 use neuropod::orchestrator::LogQuery;
 use neuropod::pod::{Phase, Pod};
 use neuropod::{Error, Result as CoreResult};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
@@ -69,6 +71,8 @@ pub(crate) async fn logs(
     if logs.is_empty() {
         logs = nothing_yet(&pod).to_owned();
     }
+    app.platform
+        .note_look(&who, Did::GetPodLogs, json!({ "podId": id }));
     Ok(answer::data(Logs { logs }))
 }
 

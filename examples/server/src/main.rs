@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use neuropod_server::{Command, Config, LogFormat, document, examine, serve};
+use neuropod_server::{Command, Config, LogFormat, document, examine, seed, serve};
 use tracing_subscriber::EnvFilter;
 
 /// A server for renting GPU containers.
@@ -37,6 +37,7 @@ async fn main() -> ExitCode {
     let good = match command {
         None => serve(config).await.map(|()| true),
         Some(Command::Ledger(ledger)) => examine(&config, &ledger).await,
+        Some(Command::Seed) => seed(&config).await.map(|()| true),
         Some(Command::Openapi) => {
             print!("{}", document());
             Ok(true)

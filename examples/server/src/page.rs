@@ -2,6 +2,7 @@
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
+use neuropod::Time;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -73,4 +74,19 @@ impl<S: Send + Sync> FromRequestParts<S> for List {
             paged,
         })
     }
+}
+
+/// An instant of a query: a day or more, in UTC.
+pub(crate) fn instant(name: &str, text: Option<&str>) -> Result<Option<Time>> {
+    let read = |text: &str| match text.len() {
+        10 => format!("{text}T00:00:00Z").parse(),
+        _ => text.parse(),
+    };
+    let wrong = |_| {
+        let like = "such as 2026-11-24 or 2026-11-24T12:00:00Z";
+        Problem::validation(format!(
+            "\"{name}\" must be a day or an instant in UTC, {like}."
+        ))
+    };
+    text.map(|text| read(text).map_err(wrong)).transpose()
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use neuropod::activity::Did;
 use neuropod::auth::Identity;
 use neuropod::id::PodId;
 use neuropod::pod::{Phase, Pod};
 use neuropod::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
@@ -102,6 +104,9 @@ pub(crate) async fn list(
             ..Beside::default()
         });
     }
+    let seen =
+        json!({ "userEmail": email.as_deref().unwrap_or("self"), "count": page.items.len() });
+    app.platform.note_look(&who, Did::GetPods, seen);
     let rows = page.items.iter().zip(&beside);
     let rows = rows.map(|(pod, beside)| PodRow::of(pod, beside, &app.public_host, now));
     let next = list.paged.then_some(page.next);
@@ -283,7 +288,7 @@ async fn refuse_if(
     Ok(())
 }
 
-fn changed(pod: &Pod, message: &'static str) -> Json<Changed<PodChange>> {
+pub(crate) fn changed(pod: &Pod, message: &'static str) -> Json<Changed<PodChange>> {
     let change = PodChange {
         phase: pod.phase(),
         pod_id: pod.id,

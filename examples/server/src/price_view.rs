@@ -2,10 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use neuropod::Time;
 use neuropod::id::{GpuId, UserId};
 use neuropod::pricing::{GpuEntry, GpuSpecs, PriceList, StoragePrice};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+/// The id of the original's one document of prices.
+const ID: &str = "507f1f77bcf86cd799439011";
+
+/// How many devices are free of each entry.
+pub(crate) type Free = BTreeMap<GpuId, Option<usize>>;
 
 /// The original's `PricingView`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,7 +35,12 @@ pub(crate) struct PricingDoc {
     view: PricingView,
     /// Which are offered.
     available_gpus: Vec<GpuId>,
-    updated_by: UserId,
+    /// Always the same.
+    id: &'static str,
+    updated_at: Time,
+    /// Not after a reset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated_by: Option<UserId>,
     version: u64,
 }
 
@@ -39,6 +51,10 @@ pub(crate) struct GpuView {
     available: bool,
     /// How many devices it takes.
     devices: u32,
+    /// How many devices are free now; `null` for one that takes none, and where the backend can't say. Not where nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<usize>)]
+    free: Option<Option<usize>>,
     /// Not where it is the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<GpuId>,
@@ -88,7 +104,8 @@ struct StoragePriceView {
 }
 
 impl PricingView {
-    pub(crate) fn of(prices: &PriceList) -> Self {
+    /// `free` where it is to be shown.
+    pub(crate) fn of(prices: &PriceList, free: Option<&Free>) -> Self {
         let gpus = prices.gpus.iter();
         Self {
             currency: prices.currency.clone(),
@@ -97,7 +114,11 @@ impl PricingView {
                 initial_balance: prices.free_tier.initial_balance.to_f64(),
             },
             gpus: gpus
-                .map(|(id, entry)| (id.to_string(), GpuView::of(None, entry)))
+                .map(|(id, entry)| {
+                    let mut view = GpuView::of(None, entry);
+                    view.free = free.map(|free| free.get(id).copied().flatten());
+                    (id.to_string(), view)
+                })
                 .collect(),
             limits: LimitsView {
                 container_disk_max: prices.limits.container_disk_max,
@@ -114,18 +135,25 @@ impl PricingView {
 
     /// For everybody: without `limits.portsMax`.
     pub(crate) fn public(prices: &PriceList) -> Self {
-        let mut view = Self::of(prices);
+        let mut view = Self::of(prices, None);
         view.limits.ports_max = None;
         view
     }
 }
 
 impl PricingDoc {
-    pub(crate) fn of(prices: &PriceList, version: u64, updated_by: UserId) -> Self {
+    pub(crate) fn of(
+        prices: &PriceList,
+        version: u64,
+        updated_by: Option<UserId>,
+        updated_at: Time,
+    ) -> Self {
         let offered = prices.gpus.iter().filter(|(_, entry)| entry.available);
         Self {
-            view: PricingView::of(prices),
+            view: PricingView::of(prices, None),
             available_gpus: offered.map(|(id, _)| id.clone()).collect(),
+            id: ID,
+            updated_at,
             updated_by,
             version,
         }
@@ -137,6 +165,7 @@ impl GpuView {
         Self {
             available: entry.available,
             devices: entry.devices,
+            free: None,
             id: id.cloned(),
             name: entry.name.clone(),
             price: entry.price.to_f64(),

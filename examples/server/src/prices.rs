@@ -5,19 +5,21 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::http::header;
+use neuropod::activity::Did;
 use neuropod::id::GpuId;
 use neuropod::money::{Money, price};
 use neuropod::pricing::{GpuEntry, GpuMatch, GpuSpecs, PriceList, StoragePrice};
 use neuropod::{Error, ErrorKind};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::App;
 use crate::amount::Amount;
 use crate::answer::{self, Changed, Data};
 use crate::body::{Fields, Nothing};
 use crate::caller::{Admin, Caller, Id};
+use crate::etag;
 use crate::openapi::Refused;
 use crate::price_view::{GpuView, PricingDoc};
 use crate::problem::Result;
@@ -161,16 +163,6 @@ struct FreeTierChange {
     initial_balance: Option<Amount>,
 }
 
-/// Which version must be in force.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "what `unchanged` reads, for the document")]
-pub(crate) struct IfMatch {
-    /// The `ETag` of the list that is to be changed, or `*`.
-    #[param(rename = "If-Match", value_type = String, required = false)]
-    tag: Option<String>,
-}
-
 /// The GPUs that are offered
 #[utoipa::path(
     get, path = "/api/pricing/gpus/available", operation_id = "listAvailableGpus",
@@ -225,7 +217,7 @@ fn unknown(id: &GpuId) -> Error {
 )]
 pub(crate) async fn calculate(
     State(app): State<App>,
-    _caller: Caller,
+    Caller(who): Caller,
     mut fields: Fields,
 ) -> Result<Json<Data<Costs>>> {
     let (_, prices) = app.platform.prices().await?;
@@ -251,6 +243,8 @@ pub(crate) async fn calculate(
         fields.wrong("hours", "\"hours\" is a whole number, 1 to 8784.");
     }
     fields.done()?;
+    app.platform
+        .note_look(&who, Did::CalculateCost, json!({ "gpu": id }));
     let time = std::time::Duration::from_secs(hours.unsigned_abs() * 3600);
     let part = |rate: Money| PartCost {
         cost: price(rate, time).to_f64(),
@@ -283,7 +277,7 @@ pub(crate) async fn calculate(
 ///
 /// What is given is changed, what is not is left. With `If-Match` only if that version is in force.
 #[utoipa::path(
-    put, path = "/api/pricing", operation_id = "updatePricing", params(IfMatch), request_body = UpdatePricing,
+    put, path = "/api/pricing", operation_id = "updatePricing", params(etag::IfMatch), request_body = UpdatePricing,
     responses((status = 200, body = Changed<PricingDoc>), Refused<412>),
 )]
 pub(crate) async fn update(
@@ -293,12 +287,12 @@ pub(crate) async fn update(
     mut fields: Fields,
 ) -> Result<Json<Changed<PricingDoc>>> {
     let (version, before) = app.platform.prices().await?;
-    unchanged(&headers, version)?;
+    etag::unchanged(&headers, version)?;
     let mut prices = before;
     read(&mut fields, &mut prices);
     fields.done()?;
     let version = app.platform.set_prices(&who, version, &prices).await?;
-    let changed = PricingDoc::of(&prices, version, who.user.id);
+    let changed = PricingDoc::of(&prices, version, Some(who.user.id), app.now());
     Ok(answer::changed(changed, "The prices were changed."))
 }
 
@@ -314,27 +308,9 @@ pub(crate) async fn reset(
 ) -> Result<Json<Changed<PricingDoc>>> {
     fields.done()?;
     let (version, prices) = app.platform.reset_prices(&who).await?;
-    let changed = PricingDoc::of(&prices, version, who.user.id);
+    let changed = PricingDoc::of(&prices, version, None, app.now());
     let message = "The prices are those of the first start again.";
     Ok(answer::changed(changed, message))
-}
-
-fn unchanged(headers: &HeaderMap, version: u64) -> Result<()> {
-    let Some(wanted) = headers.get(header::IF_MATCH) else {
-        return Ok(());
-    };
-    let tag = format!("\"{version}\"");
-    let matches = wanted
-        .to_str()
-        .is_ok_and(|wanted| wanted == "*" || wanted == tag);
-    match matches {
-        true => Ok(()),
-        false => Err(crate::problem::Problem::new(
-            axum::http::StatusCode::PRECONDITION_FAILED,
-            "invalid_transition",
-            format!("Another price list is in force by now: {tag}."),
-        )),
-    }
 }
 
 /// Changes what is given.

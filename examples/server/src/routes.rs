@@ -7,7 +7,8 @@ use utoipa_axum::routes;
 
 use crate::docs::docs;
 use crate::{
-    App, account, ask, billing, catalogue, export, health, logs, openapi, pods, prices, status,
+    App, account, admin, ask, billing, catalogue, export, health, logs, openapi, pods, prices,
+    status, templates, users,
 };
 
 /// The routes, the document among them.
@@ -60,6 +61,21 @@ fn operations(development: bool) -> OpenApiRouter<App> {
         .routes(routes!(prices::calculate))
         .routes(routes!(prices::available))
         .routes(routes!(prices::one))
-        .routes(routes!(catalogue::templates))
-        .routes(routes!(catalogue::template))
+        .routes(routes!(catalogue::templates, templates::create))
+        .routes(routes!(templates::summary))
+        .routes(routes!(
+            catalogue::template,
+            templates::update,
+            templates::delete
+        ))
+        .routes(routes!(users::list))
+        .routes(routes!(users::set_balance))
+        .routes(routes!(users::suspend))
+        .routes(routes!(users::unsuspend))
+        .routes(routes!(users::fix_balances))
+        .routes(routes!(users::fix_admin_balances))
+        .routes(routes!(users::delete))
+        .routes(routes!(admin::activity))
+        .routes(routes!(admin::broadcast))
+        .routes(routes!(admin::force))
 }

@@ -6,6 +6,8 @@ mod edges;
 mod ledger;
 mod money;
 mod openapi;
+mod original;
+mod people;
 mod program;
 mod replicas;
 mod restart;

@@ -24,7 +24,7 @@ fn shape(value: &Value) -> Vec<String> {
 }
 
 /// Checks that `value` has at least these fields of these kinds.
-fn has(value: &Value, fields: &str) {
+pub(crate) fn has(value: &Value, fields: &str) {
     let shape = shape(value);
     for field in fields.split_whitespace() {
         assert!(shape.iter().any(|s| s == field), "no {field} in {shape:?}");
@@ -32,7 +32,7 @@ fn has(value: &Value, fields: &str) {
 }
 
 /// Checks that `value` has exactly these fields of these kinds.
-fn is(value: &Value, fields: &str) {
+pub(crate) fn is(value: &Value, fields: &str) {
     let mut wanted: Vec<&str> = fields.split_whitespace().collect();
     wanted.sort_unstable();
     let mut shape = shape(value);

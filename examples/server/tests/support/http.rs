@@ -105,6 +105,11 @@ impl Answer {
     }
 
     /// The value of a header, in lower case.
+    /// The machine word of a refusal.
+    pub(crate) fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
