@@ -3,6 +3,7 @@
 mod access;
 mod bad_input;
 mod edges;
+mod everybody;
 mod ledger;
 mod money;
 mod openapi;

@@ -7,6 +7,7 @@ mod http;
 mod operations;
 #[path = "../../support/program.rs"]
 mod program;
+mod scene;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) use given::{Schema, given};
 pub(crate) use http::{Answer, Request};
 pub(crate) use operations::{Operation, document};
 pub(crate) use program::Program;
+pub(crate) use scene::{Scene, Who};
 
 pub(crate) const ROOT: &str = "root@example.com";
 pub(crate) const ANA: &str = "ana@example.com";
@@ -41,6 +43,7 @@ pub(crate) struct Server {
     pub(crate) platform: Platform,
     pub(crate) engine: MemoryOrchestrator,
     pub(crate) sessions: Arc<Sessions>,
+    config: Config,
 }
 
 impl Server {
@@ -60,10 +63,7 @@ impl Server {
         let config = Config::try_parse_from([&common[..], arguments].concat()).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let keys = config.signing_keys().unwrap();
-        let rules = config.session_rules();
-        let sessions = Sessions::new(Arc::clone(&store), Arc::clone(&clock), keys, rules);
-        let sessions = Arc::new(sessions);
+        let sessions = Arc::new(sessions(&config, &store, &clock));
         let engine = MemoryOrchestrator::builder()
             .image(
                 "demo",
@@ -92,7 +92,14 @@ impl Server {
             platform,
             engine,
             sessions,
+            config,
         }
+    }
+
+    /// Its sessions by another clock.
+    fn sessions_at(&self, clock: impl Clock) -> Sessions {
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        sessions(&self.config, self.platform.store(), &clock)
     }
 
     /// Works until nothing is due.
@@ -167,6 +174,12 @@ impl Server {
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.json()["data"]["podId"].as_str().unwrap().to_owned()
     }
+}
+
+fn sessions(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Sessions {
+    let keys = config.signing_keys().unwrap();
+    let rules = config.session_rules();
+    Sessions::new(Arc::clone(store), Arc::clone(clock), keys, rules)
 }
 
 /// Fit to be launched.

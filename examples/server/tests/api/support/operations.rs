@@ -10,6 +10,8 @@ pub(crate) fn document() -> Value {
 /// An operation, and what the document says of it.
 pub(crate) struct Operation {
     pub(crate) id: String,
+    /// In capitals.
+    pub(crate) method: String,
     /// With parameters in braces.
     pub(crate) path: String,
     pub(crate) says: Value,
@@ -21,9 +23,10 @@ impl Operation {
         let document = document();
         let mut all = Vec::new();
         for (path, item) in document["paths"].as_object().unwrap() {
-            for says in item.as_object().unwrap().values() {
+            for (method, says) in item.as_object().unwrap() {
                 all.push(Self {
                     id: says["operationId"].as_str().unwrap().to_owned(),
+                    method: method.to_uppercase(),
                     path: path.clone(),
                     says: says.clone(),
                     document: document.clone(),
@@ -57,6 +60,16 @@ impl Operation {
     pub(crate) fn body(&self) -> Option<&Value> {
         let content = &self.says["requestBody"]["content"]["application/json"];
         content.get("schema").map(|schema| self.resolve(schema))
+    }
+
+    /// Whether there is a body, which may be without any field.
+    pub(crate) fn needs_body(&self) -> bool {
+        self.body().is_some()
+    }
+
+    /// Whether it needs a token.
+    pub(crate) fn needs_token(&self) -> bool {
+        self.says.get("security").is_none()
     }
 
     /// What `value` refers to, or itself.
