@@ -54,6 +54,21 @@ const ROWS: &[(&str, May, u16)] = &[
     ("getGpu", May::Users, 200),
     ("listTemplates", May::Users, 200),
     ("getTemplate", May::Users, 200),
+    ("templateSummary", May::Users, 200),
+    ("createTemplate", May::Admins, 201),
+    // Nobody has made the one that is asked about.
+    ("updateTemplate", May::Admins, 200),
+    ("deleteTemplate", May::Admins, 200),
+    ("listUsers", May::Admins, 200),
+    ("setBalance", May::Admins, 200),
+    ("suspendUser", May::Admins, 200),
+    ("unsuspendUser", May::Admins, 200),
+    ("deleteUser", May::Admins, 200),
+    ("fixBalances", May::Admins, 200),
+    ("fixAdminBalances", May::Admins, 200),
+    ("listActivity", May::Admins, 200),
+    ("broadcast", May::Admins, 200),
+    ("forcePod", May::Admins, 200),
 ];
 
 /// The status and the code of what `who` is answered.

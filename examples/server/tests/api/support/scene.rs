@@ -117,7 +117,19 @@ impl Scene {
                 body
             }
             "startPod" => json!({ "acceptLoss": false }),
-            "stopPod" | "resetPricing" => json!({}),
+            "stopPod" | "resetPricing" | "fixBalances" | "fixAdminBalances" | "forcePod" => {
+                json!({})
+            }
+            "suspendUser" | "unsuspendUser" => json!({ "userId": self.ana.id }),
+            "setBalance" => json!({ "userId": self.ana.id, "balance": 20 }),
+            "broadcast" => json!({ "message": "At noon we restart." }),
+            "createTemplate" | "updateTemplate" => json!({
+                "name": "New", "dockerImage": "demo",
+                "httpPorts": [{ "port": 8080, "serviceName": "Web" }],
+                "tcpPorts": [{ "port": 22, "serviceName": "SSH" }],
+                "containerDiskSize": 10, "volumeDiskSize": 20,
+                "volumePath": "/workspace", "description": "# New",
+            }),
             "calculateCost" => {
                 json!({ "gpu": "cpu", "containerDiskSize": 10, "volumeDiskSize": 20, "hours": 2 })
             }
