@@ -1,5 +1,8 @@
 //! The trait of sign-in, and the ready-made answer to "may this caller do that": owner or administrator.
 
+mod believed;
+mod id_token;
+mod person;
 mod ring_provider;
 pub(crate) mod sessions;
 mod token;
@@ -14,6 +17,10 @@ use crate::pod::Secret;
 use crate::time::Time;
 use crate::user::{Role, Standing, User};
 
+pub use id_token::{IdTokenRules, KeySet};
+#[cfg(feature = "mock")]
+pub use person::MockIssuer;
+pub use person::{Issuer, Person};
 pub use sessions::{SessionRules, Sessions};
 pub use token::SigningKeys;
 
@@ -75,12 +82,21 @@ pub enum Credential {
     /// A session token.
     Bearer(Secret),
     /// An ID token of an OIDC provider.
-    IdToken(Secret),
+    IdToken(IdToken),
     /// An e-mail address, believed as it is: development only.
     Development {
         /// The address.
         email: String,
     },
+}
+
+/// An ID token, and what it has to answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdToken {
+    /// The token.
+    pub token: Secret,
+    /// What its issuer was asked to write into it, if it was asked for by us.
+    pub nonce: Option<Secret>,
 }
 
 /// Who is asking.

@@ -1,5 +1,6 @@
-//! Sign-in with sessions: a token for the caller, a document of the store for us, checked on every request, so that
-//! signing out, suspension, demotion and deletion take effect at once on every replica.
+//! Sign-in with sessions: a token for the caller, a document of the store for us, looked at for every request but those
+//! that follow within half a second, so that signing out, suspension, demotion and deletion take effect within a second
+//! on every replica.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,18 +8,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::believed::{Believed, fingerprint};
 use super::token::{Claims, SigningKeys};
-use super::{Auth, Credential, Identity, SignedIn};
+use super::{Auth, Credential, Identity, Issuer, Person, SignedIn};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{AccountId, Entropy, UserId};
-use crate::money::Money;
-use crate::platform::prices_in;
+use crate::id::{Entropy, UserId};
 use crate::pod::Secret;
-use crate::store::{
-    AccountChange, Changes, DocChange, Document, Store, StoreExt, Transfer, TransferQuery,
-};
+use crate::store::{Changes, DocChange, Document, Store, StoreExt};
 use crate::time::{Clock, Time};
-use crate::user::{Role, Standing, User};
+use crate::user::{Standing, User};
 
 pub(crate) const SESSION: &str = "session";
 pub(crate) const IDENTITY: &str = "identity";
@@ -67,6 +65,8 @@ pub struct Sessions {
     clock: Arc<dyn Clock>,
     keys: SigningKeys,
     rules: SessionRules,
+    issuer: Option<Arc<dyn Issuer>>,
+    believed: Believed,
     entropy: Entropy,
 }
 
@@ -95,14 +95,6 @@ impl Default for SessionRules {
     }
 }
 
-/// Somebody an issuer vouches for.
-struct Person {
-    /// `<issuer>#<subject>`.
-    identity: String,
-    email: String,
-    name: String,
-}
-
 impl Sessions {
     /// Sessions in `store`, signed by `keys`.
     pub fn new(
@@ -111,7 +103,8 @@ impl Sessions {
         keys: SigningKeys,
         rules: SessionRules,
     ) -> Self {
-        let lower = |emails: BTreeSet<String>| emails.iter().map(|e| normal(e)).collect();
+        let lower =
+            |emails: BTreeSet<String>| emails.iter().map(|e| e.trim().to_lowercase()).collect();
         let rules = SessionRules {
             admins: lower(rules.admins),
             allowed: rules.allowed.map(lower),
@@ -122,7 +115,17 @@ impl Sessions {
             clock,
             keys,
             rules,
+            issuer: None,
+            believed: Believed::default(),
             entropy: Entropy::system(),
+        }
+    }
+
+    /// Believes ID tokens that `issuer` vouches for.
+    pub fn issuer(self, issuer: Arc<dyn Issuer>) -> Self {
+        Self {
+            issuer: Some(issuer),
+            ..self
         }
     }
 
@@ -131,148 +134,28 @@ impl Sessions {
         Self { entropy, ..self }
     }
 
-    fn person(&self, credential: &Credential) -> Result<Person> {
-        match credential {
-            Credential::Development { email } if self.rules.development => {
-                let email = normal(email);
-                if !looks_like_an_address(&email) {
-                    return Err(Error::invalid(
+    async fn person(&self, credential: &Credential) -> Result<Person> {
+        match (credential, &self.issuer) {
+            (Credential::Development { email }, _) if self.rules.development => {
+                let email = Person::address(email).ok_or_else(|| {
+                    Error::invalid(
                         "/email",
                         "An e-mail address is needed, such as ana@example.com.",
-                    ));
-                }
-                let name = email.split('@').next().unwrap_or_default().to_owned();
+                    )
+                })?;
                 Ok(Person {
                     identity: format!("{DEVELOPMENT}#{email}"),
+                    name: Person::name_from(&email),
+                    avatar: None,
                     email,
-                    name,
                 })
             }
+            (Credential::IdToken(token), Some(issuer)) => issuer.vouch(token).await,
             _ => Err(Error::new(
                 ErrorKind::Unsupported,
                 "This kind of sign-in is not offered here.",
             )),
         }
-    }
-
-    /// The user that `person` is, with what has to be written for that: all of it for a new one, a change of role, or
-    /// nothing.
-    async fn known(&self, person: &Person, now: Time) -> Result<(User, Changes)> {
-        let is_admin = self.rules.admins.contains(&person.email);
-        let allowed = self.rules.allowed.as_ref();
-        if !is_admin && allowed.is_some_and(|list| !list.contains(&person.email)) {
-            return Err(Error::new(
-                ErrorKind::Forbidden,
-                "This e-mail address is not on the list of those who may sign in.",
-            ));
-        }
-        let role = if is_admin { Role::Admin } else { Role::Client };
-        let mut changes = Changes {
-            now,
-            ..Changes::default()
-        };
-        // In this order: both are written at once, so an address that is taken while its identity is not there
-        // is somebody else's.
-        let address = self.store.document(EMAIL, &person.email, now).await?;
-        let identity = self.store.document(IDENTITY, &person.identity, now).await?;
-        let user = match (identity, address) {
-            (Some(identity), _) => self.user_of(&identity).await?.ok_or_else(not_signed_in)?,
-            (None, Some(_)) => {
-                return Err(Error::new(
-                    ErrorKind::Forbidden,
-                    "This e-mail address belongs to another account.",
-                ));
-            }
-            (None, None) => {
-                let user = self.newcomer(person, role, now);
-                for (kind, key) in [(IDENTITY, &person.identity), (EMAIL, &person.email)] {
-                    changes.documents.push(about(user.id, kind, key, None));
-                }
-                user
-            }
-        };
-        in_good_standing(&user)?;
-        if user.version == 0 || user.role != role {
-            changes.users.push(User {
-                role,
-                ..user.clone()
-            });
-            let account = AccountId::of(user.id);
-            let unlimited = role == Role::Admin;
-            if !unlimited {
-                changes.transfers.extend(self.gift(&account, now).await?);
-            }
-            changes.accounts.push(AccountChange {
-                id: account,
-                unlimited,
-            });
-        }
-        Ok((User { role, ..user }, changes))
-    }
-
-    /// What the price list gives to whoever has never had anything.
-    async fn gift(&self, account: &AccountId, now: Time) -> Result<Option<Transfer>> {
-        let Some((_, prices)) = prices_in(&*self.store, now).await? else {
-            return Ok(None);
-        };
-        let amount = prices.free_tier.initial_balance;
-        if !prices.free_tier.enabled || amount <= Money::ZERO {
-            return Ok(None);
-        }
-        let any = TransferQuery {
-            account: account.clone(),
-            after: None,
-            limit: 1,
-        };
-        let has_had = !self.store.transfers(&any).await?.items.is_empty();
-        Ok((!has_had).then(|| Transfer {
-            id: format!("gift/{account}"),
-            debit: AccountId::from("grants"),
-            credit: account.clone(),
-            amount,
-            memo: "Welcome".to_owned(),
-            actor: None,
-            at: now,
-            charge: None,
-        }))
-    }
-
-    fn newcomer(&self, person: &Person, role: Role, now: Time) -> User {
-        User {
-            id: UserId::random(&self.entropy),
-            identity: person.identity.clone(),
-            email: person.email.clone(),
-            name: person.name.clone(),
-            avatar: None,
-            role,
-            standing: Standing::Active,
-            plan: "free".to_owned(),
-            created_at: now,
-            version: 0,
-        }
-    }
-
-    /// Writes what makes `person` a user, and a session if its key is given. Answers since when.
-    async fn admit(&self, person: &Person, session: Option<&str>) -> Result<(User, Time)> {
-        for _ in 0..ATTEMPTS {
-            let now = self.clock.now();
-            let (mut user, mut changes) = self.known(person, now).await?;
-            if let Some(key) = session {
-                let until = Some(now + self.rules.lifetime);
-                changes.documents.push(about(user.id, SESSION, key, until));
-            }
-            if changes.users.is_empty() && changes.documents.is_empty() {
-                return Ok((user, now));
-            }
-            user.version += changes.users.len() as u64;
-            match self.store.commit(&changes).await {
-                Err(e) if *e.kind() == ErrorKind::Conflict => {}
-                done => return done.map(|()| (user, now)),
-            }
-        }
-        Err(Error::conflict(
-            "Others signed in as the same person at the same time; try again.",
-        ))
     }
 
     /// The user that a document is about, if there still is one.
@@ -284,6 +167,11 @@ impl Sessions {
 
     async fn of_token(&self, token: &Secret) -> Result<Identity> {
         let now = self.clock.now();
+        let fingerprint = fingerprint(token.reveal());
+        let begun = match self.believed.look(&fingerprint, now) {
+            Ok(identity) => return Ok(identity),
+            Err(begun) => begun,
+        };
         let claims = self
             .keys
             .verify(token.reveal(), now)
@@ -299,10 +187,13 @@ impl Sessions {
             .filter(|user| user.id == claims.id);
         let user = user.ok_or_else(not_signed_in)?;
         in_good_standing(&user)?;
-        Ok(Identity {
+        let ends = Time::from_micros(claims.exp.saturating_mul(1_000_000));
+        let identity = Identity {
             user,
             session: Some(claims.jti),
-        })
+        };
+        self.believed.note(fingerprint, begun, ends, &identity);
+        Ok(identity)
     }
 }
 
@@ -313,7 +204,7 @@ impl Auth for Sessions {
             Credential::Anonymous => Err(not_signed_in()),
             Credential::Bearer(token) => self.of_token(token).await,
             other => {
-                let (user, _) = self.admit(&self.person(other)?, None).await?;
+                let (user, _) = self.admit(&self.person(other).await?, None).await?;
                 Ok(Identity {
                     user,
                     session: None,
@@ -323,7 +214,7 @@ impl Auth for Sessions {
     }
 
     async fn sign_in(&self, credential: &Credential) -> Result<SignedIn> {
-        let person = self.person(credential)?;
+        let person = self.person(credential).await?;
         let key = hex(&self.entropy.bytes::<16>());
         let (user, now) = self.admit(&person, Some(&key)).await?;
         let expires_at = now + self.rules.lifetime;
@@ -353,17 +244,15 @@ impl Auth for Sessions {
         let Some(session) = self.store.document(SESSION, key, now).await? else {
             return Ok(());
         };
-        let remove = DocChange::Remove {
-            kind: session.kind,
-            key: session.key,
-            version: session.version,
-        };
         let changes = Changes {
             now,
-            documents: vec![remove],
+            documents: vec![DocChange::remove(&session)],
             ..Changes::default()
         };
-        match self.store.commit(&changes).await {
+        let written = self.store.commit(&changes).await;
+        self.believed
+            .forget(|other| other.session.as_ref() == Some(key));
+        match written {
             // Nothing changes a session but its end.
             Err(e) if *e.kind() == ErrorKind::Conflict => Ok(()),
             done => done,
@@ -402,23 +291,10 @@ fn not_signed_in() -> Error {
     )
 }
 
-/// An e-mail address as it is compared and kept.
-fn normal(email: &str) -> String {
-    email.trim().to_lowercase()
-}
-
-fn looks_like_an_address(email: &str) -> bool {
-    let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '@';
-    let part = |text: &str| !text.is_empty() && text.chars().all(plain);
-    email.len() <= 254
-        && email
-            .split_once('@')
-            .is_some_and(|(local, domain)| part(local) && part(domain))
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+mod admission;
 #[cfg(test)]
 mod tests;

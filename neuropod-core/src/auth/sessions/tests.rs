@@ -1,7 +1,10 @@
 use super::*;
+use crate::auth::IdToken;
+use crate::id::AccountId;
 use crate::memory::MemoryStore;
 use crate::store::UserQuery;
 use crate::time::SystemClock;
+use crate::user::Role;
 
 const SECRET: &str = "f2ca1bb6c7e907d06dafe4687e579fce76b37e4e93b7605022da52e6ccc26fd2";
 const OTHER: &str = "7d865e959b2466918c9863afca942d0fb89d7c9ac0c99bafc3749504ded97730";
@@ -158,7 +161,7 @@ async fn tokens_of_ours_that_stand_for_nothing_any_more_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn suspension_deletion_and_demotion_take_effect_at_once() {
+async fn suspension_deletion_and_demotion_take_effect_within_a_second() {
     let store = Arc::new(MemoryStore::new());
     let sessions = over(&store, SECRET, rules());
     let ana = sign_in(&sessions, "ana@example.com").await;
@@ -168,7 +171,9 @@ async fn suspension_deletion_and_demotion_take_effect_at_once() {
             ..Changes::default()
         };
         store.commit(&changes).await.unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
     };
+    who(&sessions, &ana).await.unwrap();
     let mut user = ana.user.clone();
     for (standing, kind, at_sign_in) in [
         (
@@ -209,7 +214,39 @@ async fn suspension_deletion_and_demotion_take_effect_at_once() {
         ..Changes::default()
     };
     store.commit(&forget).await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
     is(ErrorKind::Unauthenticated, who(&sessions, &ana).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_is_believed_for_less_than_a_second_and_signing_out_ends_that_at_once() {
+    let store = Arc::new(MemoryStore::new());
+    let here = over(&store, SECRET, rules());
+    let elsewhere = over(&store, SECRET, rules());
+    let ana = sign_in(&here, "ana@example.com").await;
+    let identity = who(&here, &ana).await.unwrap();
+    elsewhere.sign_out(&identity).await.unwrap();
+    assert_eq!(who(&here, &ana).await.unwrap(), identity, "believed");
+    tokio::time::advance(Duration::from_millis(999)).await;
+    is(ErrorKind::Unauthenticated, who(&here, &ana).await);
+
+    let ana = sign_in(&here, "ana@example.com").await;
+    let identity = who(&here, &ana).await.unwrap();
+    here.sign_out(&identity).await.unwrap();
+    is(ErrorKind::Unauthenticated, who(&here, &ana).await);
+}
+
+/// What a sign-in changes of a user is true of the sessions that this user has already.
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_that_changes_the_user_ends_what_is_believed() {
+    let store = Arc::new(MemoryStore::new());
+    let before = over(&store, SECRET, rules());
+    let ana = sign_in(&before, "ana@example.com").await;
+    let admins = BTreeSet::from(["ana@example.com".to_owned()]);
+    let sessions = over(&store, SECRET, SessionRules { admins, ..rules() });
+    assert!(!who(&sessions, &ana).await.unwrap().is_admin());
+    sign_in(&sessions, "ana@example.com").await;
+    assert!(who(&sessions, &ana).await.unwrap().is_admin());
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +307,10 @@ async fn only_those_on_the_lists_may_sign_in() {
     is(
         ErrorKind::Unsupported,
         sessions
-            .sign_in(&Credential::IdToken(Secret::new("x")))
+            .sign_in(&Credential::IdToken(IdToken {
+                token: Secret::new("x"),
+                nonce: None,
+            }))
             .await,
     );
 }
@@ -307,6 +347,7 @@ async fn an_address_of_another_identity_is_never_linked() {
         identity: "https://issuer.example#42".to_owned(),
         email: ana.email.clone(),
         name: "Ana".to_owned(),
+        avatar: None,
     };
     is(
         ErrorKind::Forbidden,
@@ -315,12 +356,52 @@ async fn an_address_of_another_identity_is_never_linked() {
     assert_eq!(users(&store).await, [ana]);
 }
 
+/// Name, picture and address are the provider's business; who it is, is not.
+#[tokio::test(start_paused = true)]
+async fn what_an_issuer_says_anew_is_taken_over_at_sign_in() {
+    let store = Arc::new(MemoryStore::new());
+    let sessions = over(&store, SECRET, rules());
+    let old = Person {
+        identity: "https://issuer.example#42".to_owned(),
+        email: "ana@example.com".to_owned(),
+        name: "Ana".to_owned(),
+        avatar: None,
+    };
+    let (first, _) = sessions.admit(&old, None).await.unwrap();
+    let new = Person {
+        email: "ana@example.org".to_owned(),
+        name: "Ana B.".to_owned(),
+        avatar: Some("https://pictures.example/ana".to_owned()),
+        ..old.clone()
+    };
+    let (second, _) = sessions.admit(&new, None).await.unwrap();
+    assert_eq!(users(&store).await, std::slice::from_ref(&second));
+    assert_eq!(second.id, first.id);
+    assert_eq!(
+        (second.email, second.name, second.avatar),
+        (new.email, new.name, new.avatar)
+    );
+
+    // The old address is free again, the new one is not.
+    let ben = sign_in(&sessions, "ana@example.com").await.user;
+    assert_ne!(ben.id, first.id);
+    is(
+        ErrorKind::Forbidden,
+        sessions.sign_in(&as_email("ana@example.org")).await,
+    );
+    is(
+        ErrorKind::Forbidden,
+        sessions.admit(&old, None).await.map(|(user, _)| user),
+    );
+    assert_eq!(users(&store).await.len(), 2);
+}
+
 /// Both have read that there is nobody yet.
 #[tokio::test(start_paused = true)]
 async fn two_sign_ups_at_once_make_one_user() {
     let store = Arc::new(MemoryStore::new());
     let sessions = over(&store, SECRET, rules());
-    let person = sessions.person(&as_email("ana@example.com")).unwrap();
+    let person = sessions.person(&as_email("ana@example.com")).await.unwrap();
     let now = sessions.clock.now();
     let (winner, first) = sessions.known(&person, now).await.unwrap();
     let (_, second) = sessions.known(&person, now).await.unwrap();

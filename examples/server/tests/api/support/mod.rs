@@ -11,7 +11,7 @@ mod scene;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use futures::{FutureExt, StreamExt};
@@ -105,6 +105,18 @@ impl Server {
     /// Works until nothing is due.
     pub(crate) async fn settle(&self) {
         self.platform.run_until_idle().await.unwrap();
+    }
+
+    /// Asks who a token's owner is until that is refused, which takes a second at most.
+    pub(crate) async fn until_refused(&self, token: &str) -> Answer {
+        let began = Instant::now();
+        loop {
+            let answer = self.get("/api/auth/verify").bearer(token).send().await;
+            if answer.status != 200 {
+                return answer;
+            }
+            assert!(began.elapsed() < Duration::from_secs(1), "{answer:?}");
+        }
     }
 
     /// Signs somebody in.

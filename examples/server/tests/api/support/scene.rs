@@ -199,6 +199,7 @@ impl Server {
             ..Changes::default()
         };
         self.platform.store().commit(&changes).await.unwrap();
+        self.until_refused(token).await;
     }
 
     /// A token of a session that began, and ended, long ago.
