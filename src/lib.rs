@@ -5,5 +5,7 @@ pub use neuropod_core::*;
 pub use neuropod_docker as docker;
 #[cfg(feature = "k8s")]
 pub use neuropod_k8s as k8s;
+#[cfg(feature = "oidc")]
+pub use neuropod_oidc as oidc;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use neuropod_store as sql;

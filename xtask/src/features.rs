@@ -4,11 +4,11 @@ use crate::shell;
 use crate::steps::Steps;
 use anyhow::{Result, bail};
 
-const CHOICES: [&str; 8] = [
-    "", "docker", "k8s", "sqlite", "postgres", "mock", "testing", "openapi",
+const CHOICES: [&str; 9] = [
+    "", "docker", "k8s", "oidc", "sqlite", "postgres", "mock", "testing", "openapi",
 ];
 /// Families of crates that nobody gets who has not asked for them.
-const HEAVY: [&str; 4] = ["sqlx", "bollard", "kube", "axum"];
+const HEAVY: [&str; 5] = ["sqlx", "bollard", "kube", "axum", "reqwest"];
 
 /// Checks that each choice builds, and that no choice at all stays light.
 pub(crate) fn check(steps: &mut Steps) {

@@ -9,11 +9,12 @@ use std::process::Command;
 const MANIFEST: &str = "tests/outside/Cargo.toml";
 
 /// What is published.
-const PACKED: [&str; 6] = [
+const PACKED: [&str; 7] = [
     "neuropod",
     "neuropod-core",
     "neuropod-docker",
     "neuropod-k8s",
+    "neuropod-oidc",
     "neuropod-store",
     "neuropod-server",
 ];

@@ -53,7 +53,9 @@ impl Sessions {
             changes.documents.push(identity);
         } else if before.email != person.email {
             let old = self.store.document(EMAIL, &before.email, now).await?;
-            changes.documents.extend(old.as_ref().map(DocChange::remove));
+            changes
+                .documents
+                .extend(old.as_ref().map(DocChange::remove));
         }
         let user = User {
             role,
