@@ -60,6 +60,11 @@ pub trait Auth: fmt::Debug + Send + Sync + 'static {
         let _ = who;
         Ok(())
     }
+
+    /// Hears that a user was suspended, deleted, or let go on: what is remembered of him, if anything, is not so any more.
+    async fn changed(&self, user: UserId) {
+        let _ = user;
+    }
 }
 
 /// A session that was opened.

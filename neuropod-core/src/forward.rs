@@ -93,4 +93,5 @@ forward!(Auth {
     async fn authorize(who: &Identity, action: Action, owner: Owner) -> Result<()>;
     async fn sign_in(credential: &Credential) -> Result<SignedIn>;
     async fn sign_out(who: &Identity) -> Result<()>;
+    async fn changed(user: UserId) -> ();
 });

@@ -209,7 +209,7 @@ impl CodeFlow {
         }
         let changes = Changes {
             now,
-            documents: vec![DocChange::removal(document)],
+            documents: vec![DocChange::remove(&document)],
             ..Changes::default()
         };
         match self.store.commit(&changes).await {

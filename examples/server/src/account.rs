@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use neuropod::auth::{Credential, Identity};
+use neuropod::auth::{self, Credential, Identity};
 use neuropod::id::{AccountId, UserId};
 use neuropod::pod::Secret;
 use neuropod::user::{Role, User};
@@ -93,19 +93,22 @@ pub(crate) async fn mock_login(
     let email = fields.text("email").unwrap_or_default();
     fields.done()?;
     let now = app.platform.clock().now();
-    if let Some(peer) = peer {
-        app.limits.logins.take(&peer.to_string(), now)?;
-    }
+    app.limits.login_from(peer, now)?;
     app.limits.logins.take(&email.trim().to_lowercase(), now)?;
     let opened = app
         .platform
         .auth()
         .sign_in(&Credential::Development { email })
         .await?;
+    signed_in(&app, &opened).await
+}
+
+/// What is answered to whoever has signed in.
+pub(crate) async fn signed_in(app: &App, opened: &auth::SignedIn) -> Result<Json<SignedIn>> {
     Ok(Json(SignedIn {
         success: true,
         token: opened.token.reveal().to_owned(),
-        user: user_public(&app, &opened.user).await?,
+        user: user_public(app, &opened.user).await?,
     }))
 }
 
@@ -121,13 +124,13 @@ pub(crate) async fn logout(
 ) -> Result<Json<Said>> {
     let token = fields.text("token");
     fields.done()?;
-    let auth = app.platform.auth();
+    let sessions = app.platform.auth();
     let session = match token {
         Some(token) => named_session(&app, &who, token).await?,
         None => Some(who),
     };
     if let Some(session) = session {
-        auth.sign_out(&session).await?;
+        sessions.sign_out(&session).await?;
     }
     Ok(answer::said("Signed out."))
 }

@@ -20,12 +20,15 @@ pub(crate) async fn platform(config: &Config) -> Result<Platform> {
     let keys = config.signing_keys()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let store = store(config).await?;
-    let sessions = Sessions::new(
+    let mut sessions = Sessions::new(
         Arc::clone(&store),
         Arc::clone(&clock),
         keys,
         config.session_rules(),
     );
+    if let Some(provider) = config.provider(Arc::clone(&clock)) {
+        sessions = sessions.issuer(Arc::new(provider));
+    }
     let billing: Arc<dyn Billing> = match config.billing {
         Bills::Prepaid => Arc::new(Prepaid::new(Arc::clone(&store)).hold_for(config.hold)),
         Bills::Unmetered => Arc::new(Unmetered),

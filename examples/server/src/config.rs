@@ -16,6 +16,12 @@ use neuropod::{Error, Result};
 
 use crate::units;
 
+mod google;
+pub use google::Google;
+
+/// Where the original frontend is developed.
+const DEVELOPED_AT: &str = "http://localhost:5173";
+
 /// A server for renting GPU containers.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "neuropod-server", version)]
@@ -79,6 +85,10 @@ pub struct Config {
     /// Who else may sign in, by e-mail address, with commas between them; in development mode everybody if not given
     #[arg(long, env = "ALLOWED_EMAILS", default_value = "")]
     pub allowed_emails: String,
+
+    /// Sign-in by Google, or by another provider of OpenID Connect
+    #[command(flatten)]
+    pub google: Google,
 
     /// Origin of the frontend, which may call from a browser
     #[arg(long, env = "FRONTEND_URL")]
@@ -298,8 +308,7 @@ impl Config {
             .collect();
         origins.push("http://localhost:3000".to_owned());
         if self.dev {
-            // Where the original frontend is developed.
-            origins.push("http://localhost:5173".to_owned());
+            origins.push(DEVELOPED_AT.to_owned());
         }
         origins
     }

@@ -17,6 +17,7 @@ mod docs;
 mod edge;
 mod etag;
 mod export;
+mod google;
 mod health;
 mod idempotency;
 mod ledger;
@@ -49,7 +50,7 @@ use neuropod::pod::Resources;
 use neuropod::{Platform, Time};
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use config::{Backend, Bills, Config, LogFormat};
+pub use config::{Backend, Bills, Config, Google, LogFormat};
 pub use ledger::{Command, Ledger, examine};
 pub use seed::seed;
 pub use serve::serve;
@@ -88,6 +89,7 @@ impl App {
 /// All routes over `platform`, to be served as they are or nested under a prefix. Logins are limited by address only if
 /// the program serves with `into_make_service_with_connect_info::<SocketAddr>()`, as [`serve()`] does.
 pub fn router(platform: Platform, config: &Config) -> Router {
+    let routes = routes::routes(&platform, config);
     let app = App {
         platform,
         public_host: config.public_host.as_str().into(),
@@ -101,7 +103,7 @@ pub fn router(platform: Platform, config: &Config) -> Router {
         origins: config.origins().into(),
         local_only: config.dev && !config.dev_exposed,
     };
-    routes::routes(config.dev)
+    routes
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(CatchPanicLayer::custom(panicked))
@@ -110,9 +112,9 @@ pub fn router(platform: Platform, config: &Config) -> Router {
         .with_state(app)
 }
 
-/// The OpenAPI document of a server in development mode, as the repository keeps it.
+/// The OpenAPI document of a server that has all operations, as the repository keeps it.
 pub fn document() -> String {
-    docs::text(&routes::document(true))
+    docs::text(&routes::document())
 }
 
 async fn no_such_route() -> Problem {

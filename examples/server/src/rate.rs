@@ -1,6 +1,7 @@
 //! How often somebody may do something: a rate with a burst, one instant kept per key, on this replica only.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -28,6 +29,11 @@ impl Limits {
             writes: Rate::new(Duration::from_millis(50) / times, 200 * times),
             logins: Rate::new(Duration::from_secs(6) / times, 30 * times),
         }
+    }
+
+    /// Counts a login from an address, if it is known.
+    pub(crate) fn login_from(&self, peer: Option<IpAddr>, now: Time) -> Result<()> {
+        peer.map_or(Ok(()), |peer| self.logins.take(&peer.to_string(), now))
     }
 }
 

@@ -1,25 +1,28 @@
 //! Every route with its operation: the router and the document are made of the same list.
 
 use axum::Router;
+use neuropod::Platform;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::config::Config;
 use crate::docs::docs;
 use crate::{
-    App, account, admin, ask, billing, catalogue, export, health, logs, openapi, pods, prices,
-    status, templates, users,
+    App, account, admin, ask, billing, catalogue, export, google, health, logs, openapi, pods,
+    prices, status, templates, users,
 };
 
 /// The routes, the document among them.
-pub(crate) fn routes(development: bool) -> Router<App> {
-    let (routes, api) = operations(development).split_for_parts();
+pub(crate) fn routes(platform: &Platform, config: &Config) -> Router<App> {
+    let all = operations(config.dev).merge(google::routes(platform, config));
+    let (routes, api) = all.split_for_parts();
     routes.merge(docs(&openapi::complete(api)))
 }
 
-/// The document of a server in development mode, or of any other.
-pub(crate) fn document(development: bool) -> OpenApi {
-    openapi::complete(operations(development).into_openapi())
+/// The document of a server that has all operations.
+pub(crate) fn document() -> OpenApi {
+    openapi::complete(operations(true).merge(google::operations()).into_openapi())
 }
 
 fn operations(development: bool) -> OpenApiRouter<App> {

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 
 use super::believed::{Believed, fingerprint};
 use super::token::{Claims, SigningKeys};
 use super::{Auth, Credential, Identity, Issuer, Person, SignedIn};
+use crate::activity::{self, Did};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Entropy, UserId};
 use crate::pod::Secret;
@@ -197,6 +199,12 @@ impl Sessions {
     }
 }
 
+impl Sessions {
+    fn did(&self, now: Time, who: UserId, did: Did, details: Value) -> DocChange {
+        activity::did(&self.entropy, now, who, did, details)
+    }
+}
+
 #[async_trait]
 impl Auth for Sessions {
     async fn authenticate(&self, credential: &Credential) -> Result<Identity> {
@@ -246,7 +254,10 @@ impl Auth for Sessions {
         };
         let changes = Changes {
             now,
-            documents: vec![DocChange::remove(&session)],
+            documents: vec![
+                DocChange::remove(&session),
+                self.did(now, who.user.id, Did::Logout, json!({})),
+            ],
             ..Changes::default()
         };
         let written = self.store.commit(&changes).await;
@@ -257,6 +268,10 @@ impl Auth for Sessions {
             Err(e) if *e.kind() == ErrorKind::Conflict => Ok(()),
             done => done,
         }
+    }
+
+    async fn changed(&self, user: UserId) {
+        self.believed.forget(|other| other.user.id == user);
     }
 }
 

@@ -82,6 +82,7 @@ impl Platform {
             match core.commit(changes).await {
                 Err(e) if is_race(&e) => {}
                 other => {
+                    core.auth.changed(id).await;
                     other?;
                     stopped.extend(ids);
                 }
@@ -112,6 +113,7 @@ impl Platform {
             ..Changes::default()
         })
         .await?;
+        core.auth.changed(id).await;
         Ok(User {
             version: after.version + 1,
             ..after
@@ -172,6 +174,7 @@ impl Platform {
                     None => return Err(e),
                 },
                 Ok(()) => {
+                    core.auth.changed(id).await;
                     return Ok(Ended {
                         user,
                         pods: deleted,

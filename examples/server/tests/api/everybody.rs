@@ -22,6 +22,10 @@ const ROWS: &[(&str, May, u16)] = &[
     ("status", May::Admins, 200),
     ("publicStatus", May::Anybody, 200),
     ("mockLogin", May::Anybody, 200),
+    // The provider does not answer: a browser is led to the frontend's page, which is told so.
+    ("googleLogin", May::Anybody, 503),
+    ("beginGoogleLogin", May::Anybody, 303),
+    ("endGoogleLogin", May::Anybody, 303),
     ("logout", May::Users, 200),
     ("verify", May::Users, 200),
     ("me", May::Users, 200),

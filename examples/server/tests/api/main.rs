@@ -4,8 +4,12 @@ mod access;
 mod bad_input;
 mod edges;
 mod everybody;
+mod forged;
+mod google;
 mod ledger;
 mod money;
+#[path = "../../../../neuropod-oidc/tests/support/mod.rs"]
+mod oidc;
 mod openapi;
 mod original;
 mod people;

@@ -398,6 +398,8 @@ async fn the_log_tells_who_did_what() {
         "BROADCAST",
         "STOP_POD",
         "CREATE_POD",
+        "LOGIN",
+        "SIGNUP",
     ];
     for action in ours {
         assert!(done.contains(&action), "{action} in {done:?}");

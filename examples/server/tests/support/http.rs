@@ -19,6 +19,8 @@ pub(crate) struct Request {
 
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// As it came.
+    sent: String,
     head: String,
     pub(crate) body: String,
 }
@@ -87,6 +89,7 @@ impl Request {
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         let answer = Answer {
             status: status.ok_or(io::ErrorKind::UnexpectedEof)?,
+            sent: head.to_owned(),
             head: head.to_ascii_lowercase(),
             body: body.to_owned(),
         };
@@ -114,6 +117,13 @@ impl Answer {
         self.head
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// The value of a header as it came.
+    pub(crate) fn exact(&self, name: &str) -> Option<&str> {
+        let lines = self.sent.lines().filter_map(|line| line.split_once(": "));
+        let mut values = lines.filter(|(header, _)| header.eq_ignore_ascii_case(name));
+        values.next().map(|(_, value)| value)
     }
 
     /// Checks that this is the one error body, and answers its sentence.

@@ -1,6 +1,9 @@
 //! Who may sign in, and what is written about whoever does: a new user, or what has changed since the last time.
 
+use serde_json::json;
+
 use super::{ATTEMPTS, EMAIL, IDENTITY, SESSION, Sessions, about, in_good_standing, not_signed_in};
+use crate::activity::Did;
 use crate::auth::Person;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, UserId};
@@ -136,6 +139,16 @@ impl Sessions {
                 let until = Some(now + self.rules.lifetime);
                 changes.documents.push(about(user.id, SESSION, key, until));
             }
+            // Who vouches, and not who he is there.
+            let issuer = person.identity.split('#').next().unwrap_or_default();
+            let by = json!({ "provider": issuer });
+            let signed_up = (user.version == 0).then_some(Did::Signup);
+            let signed_in = session.map(|_| Did::Login);
+            let done = signed_up.into_iter().chain(signed_in);
+            let noted: Vec<DocChange> = done
+                .map(|did| self.did(now, user.id, did, by.clone()))
+                .collect();
+            changes.documents.extend(noted);
             if changes.users.is_empty() && changes.documents.is_empty() {
                 return Ok((user, now));
             }

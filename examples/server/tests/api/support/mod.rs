@@ -52,6 +52,18 @@ impl Server {
         Self::with(&["--dev"]).await
     }
 
+    /// With every operation there is. The provider of sign-ins does not answer.
+    pub(crate) async fn with_everything() -> Self {
+        let provider = [
+            "--google-client-id",
+            "us",
+            "--oidc-issuer",
+            "http://127.0.0.1:9",
+        ];
+        let frontend = ["--frontend-url", "http://localhost:5173"];
+        Self::with(&[&["--dev"][..], &provider, &frontend].concat()).await
+    }
+
     pub(crate) async fn with(arguments: &[&str]) -> Self {
         let common = [
             "neuropod-server",
@@ -191,7 +203,11 @@ impl Server {
 fn sessions(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Sessions {
     let keys = config.signing_keys().unwrap();
     let rules = config.session_rules();
-    Sessions::new(Arc::clone(store), Arc::clone(clock), keys, rules)
+    let sessions = Sessions::new(Arc::clone(store), Arc::clone(clock), keys, rules);
+    match config.provider(Arc::clone(clock)) {
+        Some(provider) => sessions.issuer(Arc::new(provider)),
+        None => sessions,
+    }
 }
 
 /// Fit to be launched.

@@ -48,7 +48,7 @@ impl Who {
 
 impl Scene {
     pub(crate) async fn new() -> Self {
-        let server = Server::start().await;
+        let server = Server::with_everything().await;
         let token = server.token(ANA).await;
         let pod = server.launch(&token).await;
         server.settle().await;
@@ -105,6 +105,7 @@ impl Scene {
     /// A good body with every field that can be in it.
     pub(crate) fn body(&self, operation: &Operation) -> Value {
         match &*operation.id {
+            "googleLogin" => json!({ "token": "a.b.c" }),
             "mockLogin" => json!({ "email": ANA }),
             "logout" => json!({ "token": null }),
             "launchPod" | "quotePod" => {
