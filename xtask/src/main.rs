@@ -15,6 +15,7 @@ mod http;
 mod limited;
 mod outside;
 mod postgres;
+mod provider;
 mod readme;
 mod registry;
 mod settings;

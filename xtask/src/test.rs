@@ -10,6 +10,7 @@ use crate::folder::Folder;
 use crate::limited;
 use crate::outside;
 use crate::postgres;
+use crate::provider;
 use crate::registry;
 use crate::shell;
 use crate::space::Space;
@@ -78,6 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         postgres::start(&folder, &space)
     });
     let registry = steps.part("image registry", || registry::provide(&folder));
+    let provider = steps.part("OpenID Connect provider", || provider::provide(consent));
     if let Some(docker) = space.docker()
         && options.wants("first_pod")
     {
@@ -105,6 +107,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .map(|records| ("NEUROPOD_TEST_GPU_RECORDS", records)),
     );
     suite.envs(registry.map(|program| ("NEUROPOD_TEST_REGISTRY", program)));
+    suite.envs(provider.map(|program| ("NEUROPOD_TEST_OIDC_PROVIDER", program)));
     suite.envs(limited.map(|docker| ("NEUROPOD_TEST_DOCKER_LIMITED", docker.host())));
     suite.envs(database.map(|url| ("NEUROPOD_TEST_POSTGRES", url)));
     steps.tests("suite", &mut suite);

@@ -14,6 +14,7 @@ mod openapi;
 mod original;
 mod people;
 mod program;
+mod provider;
 mod replicas;
 mod restart;
 mod shapes;
