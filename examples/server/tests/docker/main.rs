@@ -7,6 +7,7 @@ mod all_killed;
 mod amid_pull;
 mod by_hand;
 mod client;
+mod deleted_user;
 mod engine;
 mod engine_kills;
 mod frozen;

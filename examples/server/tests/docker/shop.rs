@@ -181,6 +181,19 @@ impl Shop {
         self.ask(&customer.token, "DELETE", &path, &json!({})).await;
     }
 
+    /// By the administrator.
+    pub(crate) async fn delete_user(&self, customer: &Customer) -> Value {
+        let user = customer.account.user().unwrap();
+        let path = format!("/api/auth/users/{user}");
+        self.ask(&self.admin, "DELETE", &path, &json!({})).await
+    }
+
+    /// The status of a look at one's own pods.
+    pub(crate) async fn look(&self, customer: &Customer) -> u16 {
+        let request = Request::new(self.program().address, "GET", "/api/pods");
+        request.bearer(&customer.token).send().await.status
+    }
+
     /// The row, once it is like that.
     pub(crate) async fn until(&self, pod: PodId, holds: impl Fn(&Pod) -> bool) -> Pod {
         let deadline = Instant::now() + WITHIN;
