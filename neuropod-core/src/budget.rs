@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::calendar;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, UserId};
-use crate::money::{Money, time_for};
+use crate::money::{MOST, Money, time_for};
 use crate::platform::{Core, spans};
 use crate::store::{DocChange, Document, StoreExt};
 use crate::time::Time;
@@ -86,8 +86,8 @@ impl Budget {
     pub fn check(&self) -> Result<()> {
         let limits = [("/soft", self.soft), ("/hard", self.hard)];
         for (field, limit) in limits {
-            if limit.is_some_and(|limit| limit < Money::ZERO) {
-                return Err(Error::invalid(field, "A limit is nothing or more."));
+            if limit.is_some_and(|limit| !(Money::ZERO..=MOST).contains(&limit)) {
+                return Err(Error::invalid(field, "A limit is 0 to 1000000."));
             }
         }
         match (self.soft, self.hard) {

@@ -24,6 +24,9 @@ pub struct Money(i64);
 
 const MICRO: i64 = 1_000_000;
 
+/// The most that a price, a limit or a gift may be.
+pub(crate) const MOST: Money = Money(1_000_000 * MICRO);
+
 impl Money {
     /// Nothing.
     pub const ZERO: Self = Self(0);

@@ -6,13 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use neuropod::Offer;
 use neuropod::billing::Part;
 use neuropod::id::{GpuId, PodId, TemplateId};
 use neuropod::launch::{Assignee, Deployment, Launch};
 use neuropod::money::Money;
 use neuropod::pod::{Env, Phase};
 use neuropod::receipt::Done;
+use neuropod::{Error, Offer};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -202,12 +202,17 @@ fn read(mut fields: Fields, app: &App) -> Result<Launch> {
 /// Something wrong is noted, and what is answered then does not matter.
 fn deployment(fields: &mut Fields) -> Deployment {
     let kind = fields.text("deploymentType");
-    let template = fields.text("template");
+    // The original's frontend sends both, whatever the kind.
     let image = Deployment::Image(fields.text("dockerImage").unwrap_or_default());
-    match (kind.as_deref(), template.as_deref().map(str::parse)) {
+    let template = fields.text("template").filter(|text| !text.is_empty());
+    let template = template.as_deref().map(str::parse);
+    if let Some(Err(e)) = &template {
+        fields.wrong("template", Error::message(e));
+    }
+    match (kind.as_deref(), template) {
         (Some("docker"), _) => return image,
         (Some("template"), Some(Ok(id))) => return Deployment::Template(id),
-        (Some("template"), Some(Err(e))) => fields.wrong("template", e.message()),
+        (Some("template"), Some(Err(_))) => {}
         (Some("template"), None) => {
             fields.wrong("template", "\"template\" names the template to launch.")
         }

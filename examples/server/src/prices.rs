@@ -103,6 +103,7 @@ struct GpuChange {
 struct SpecsChange {
     #[schema(max_length = 100)]
     memory: Option<String>,
+    #[schema(maximum = 1_000_000)]
     cores: Option<u32>,
     #[schema(max_length = 100)]
     performance: Option<String>,
@@ -113,12 +114,14 @@ struct SpecsChange {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "what `read_gpu` reads, for the document")]
 struct MatchChange {
-    /// The same as one in `products`.
+    /// One more in `products`.
     product: Option<String>,
+    #[schema(max_items = 20)]
     products: Option<Vec<String>>,
     /// At least so much memory.
     #[serde(rename = "memoryMiB")]
-    memory_mib: Option<u64>,
+    #[schema(maximum = 100_000_000)]
+    memory_mib: Option<u32>,
 }
 
 #[derive(ToSchema)]
@@ -286,11 +289,11 @@ pub(crate) async fn update(
     headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Json<Changed<PricingDoc>>> {
-    let (version, before) = app.platform.prices().await?;
-    etag::unchanged(&headers, version)?;
-    let mut prices = before;
+    let (version, mut prices) = app.platform.prices().await?;
     read(&mut fields, &mut prices);
     fields.done()?;
+    prices.check()?;
+    etag::unchanged(&headers, version)?;
     let version = app.platform.set_prices(&who, version, &prices).await?;
     let changed = PricingDoc::of(&prices, version, Some(who.user.id), app.now());
     Ok(answer::changed(changed, "The prices were changed."))
@@ -374,14 +377,15 @@ fn read_gpu(fields: &mut Fields, entry: &mut GpuEntry) {
         set(&mut entry.specs.performance, fields.text("performance"));
     });
     fields.object("match", |fields| {
+        let mut products = fields.texts("products");
         if let Some(product) = fields.text("product") {
-            entry.matches.products = vec![product];
+            products.get_or_insert_default().push(product);
         }
-        set(&mut entry.matches.products, fields.texts("products"));
-        let mib = fields
-            .whole("memoryMiB")
-            .map(|n| u64::try_from(n).unwrap_or(0));
-        set(&mut entry.matches.memory_mib, mib);
+        set(&mut entry.matches.products, products);
+        set(
+            &mut entry.matches.memory_mib,
+            small(fields, "memoryMiB").map(u64::from),
+        );
     });
 }
 

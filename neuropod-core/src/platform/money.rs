@@ -14,7 +14,7 @@ use crate::budget::{self, Budget, Period, Spent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventKind, NewEvent};
 use crate::id::{AccountId, UserId};
-use crate::money::Money;
+use crate::money::{MOST, Money};
 use crate::pod::Pod;
 use crate::spending::{self, Span};
 use crate::store::{
@@ -97,7 +97,7 @@ impl Platform {
         if memo.len() > 500 {
             return Err(Error::invalid("/memo", "\"memo\" has at most 500 bytes."));
         }
-        if amount <= Money::ZERO || amount > Money::from_micros(1_000_000_000_000) {
+        if amount <= Money::ZERO || amount > MOST {
             return Err(Error::invalid(
                 "/amount",
                 "\"amount\" is more than 0 and at most 1000000.",

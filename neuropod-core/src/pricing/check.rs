@@ -3,10 +3,7 @@
 use super::{GpuEntry, PriceList};
 use crate::error::{Error, FieldError, Result};
 use crate::id::GpuId;
-use crate::money::Money;
-
-/// The highest price of an hour, and the most that a new user is given.
-const MOST: Money = Money::from_micros(1_000_000_000_000);
+use crate::money::{MOST, Money};
 
 impl PriceList {
     /// Judges the whole list at once.
@@ -37,15 +34,17 @@ impl PriceList {
                 );
             }
         }
-        let texts = [
+        for (pointer, storage) in [
             ("/storage/containerDisk", &self.container_disk),
             ("/storage/volumeDisk", &self.volume_disk),
-        ];
-        for (pointer, storage) in texts {
-            if storage.unit.len() > 100 || storage.description.len() > 500 {
+        ] {
+            if storage.unit.len() > 100 {
+                note(format!("{pointer}/unit"), "A unit has at most 100 bytes.");
+            }
+            if storage.description.len() > 500 {
                 note(
-                    pointer.to_owned(),
-                    "A unit has at most 100 bytes, a description 500.",
+                    format!("{pointer}/description"),
+                    "A description has at most 500 bytes.",
                 );
             }
         }
@@ -102,9 +101,30 @@ fn wrong_in(id: &GpuId, entry: &GpuEntry) -> Vec<(&'static str, &'static str)> {
             "A name has 1 to 100 bytes.",
         ),
         (
-            entry.specs.memory.len() <= 100 && entry.specs.performance.len() <= 100,
-            "/specs",
-            "Facts have at most 100 bytes each.",
+            entry.specs.memory.len() <= 100,
+            "/specs/memory",
+            "It has at most 100 bytes.",
+        ),
+        (
+            entry.specs.performance.len() <= 100,
+            "/specs/performance",
+            "It has at most 100 bytes.",
+        ),
+        (
+            entry.specs.cores <= 1_000_000,
+            "/specs/cores",
+            "It is a whole number, 0 to 1000000.",
+        ),
+        (
+            entry.matches.products.len() <= 20
+                && entry.matches.products.iter().all(|name| name.len() <= 100),
+            "/match/products",
+            "At most 20 products, each of at most 100 bytes.",
+        ),
+        (
+            entry.matches.memory_mib <= 100_000_000,
+            "/match/memoryMiB",
+            "It is a whole number, 0 to 100000000.",
         ),
         (
             entry.devices <= 64,

@@ -1,8 +1,9 @@
-//! Bad input is answered with a sentence that names what is wrong, and changes nothing.
+//! Bad input that no schema can describe is answered with a sentence that says what is wrong, and changes nothing.
+//! What a schema can describe is in `wrong_fields.rs`.
 
 use serde_json::{Value, json};
 
-use crate::support::{ANA, Answer, BEN, ROOT, Server, a_pod};
+use crate::support::{ANA, BEN, ROOT, Server, a_pod};
 
 impl Server {
     /// What there is: nothing may come of what is refused.
@@ -30,22 +31,12 @@ fn ports(count: u32) -> String {
     all.join(",")
 }
 
-fn pointers(answer: &Answer) -> Vec<String> {
-    let body = answer.json();
-    let fields = body["fields"].as_array().cloned().unwrap_or_default();
-    fields
-        .iter()
-        .map(|f| f["pointer"].as_str().unwrap().to_owned())
-        .collect()
-}
-
 #[tokio::test]
 async fn a_launch_with_one_thing_wrong_is_refused_by_its_name() {
     let server = Server::start().await;
     let token = server.token(ANA).await;
     let nothing = server.everything(&token).await;
     assert_eq!(nothing, (0, 0, 0));
-    let name = |length: usize| json!("x".repeat(length));
     let cases: Vec<(Vec<u8>, &str, &str)> = vec![
         (
             with("gpu", json!("rtx-9999")),
@@ -53,8 +44,6 @@ async fn a_launch_with_one_thing_wrong_is_refused_by_its_name() {
             "no GPU \"rtx-9999\"",
         ),
         (with("gpu", json!("")), "/gpu", "no GPU"),
-        (with("gpu", Value::Null), "/gpu", "no GPU"),
-        (with("gpu", json!({"$ne": null})), "/gpu", "must be text"),
         (with("gpu", json!("toString")), "/gpu", "no GPU"),
         (
             with("dockerImage", json!("Not An Image")),
@@ -83,11 +72,6 @@ async fn a_launch_with_one_thing_wrong_is_refused_by_its_name() {
             "registry",
         ),
         (
-            with("dockerImage", json!("x".repeat(10_000))),
-            "/dockerImage",
-            "255",
-        ),
-        (
             with("dockerImage", json!("")),
             "/dockerImage",
             "An image is needed",
@@ -98,59 +82,9 @@ async fn a_launch_with_one_thing_wrong_is_refused_by_its_name() {
             "An image is needed",
         ),
         (
-            with("dockerImage", json!(7)),
-            "/dockerImage",
-            "must be text",
-        ),
-        (
-            with("containerDiskSize", json!(0)),
-            "/containerDiskSize",
-            "1 to 100 GB, not 0",
-        ),
-        (
-            with("containerDiskSize", json!(-1)),
-            "/containerDiskSize",
-            "not -1",
-        ),
-        (
             with("containerDiskSize", json!(101)),
             "/containerDiskSize",
             "not 101",
-        ),
-        (
-            with("containerDiskSize", json!(1e300)),
-            "/containerDiskSize",
-            "1 to 100 GB",
-        ),
-        (
-            with("containerDiskSize", json!(1.5)),
-            "/containerDiskSize",
-            "whole number",
-        ),
-        (
-            with("containerDiskSize", json!("10")),
-            "/containerDiskSize",
-            "whole number",
-        ),
-        (
-            with("volumeDiskSize", json!(0)),
-            "/volumeDiskSize",
-            "1 to 150 GB, not 0",
-        ),
-        (
-            with("volumeDiskSize", json!(i64::MIN)),
-            "/volumeDiskSize",
-            "1 to 150 GB",
-        ),
-        (
-            with("volumeDiskSize", json!(u64::MAX)),
-            "/volumeDiskSize",
-            "1 to 150 GB",
-        ),
-        (
-            with("volumeDiskSize", json!([20])),
-            "/volumeDiskSize",
-            "whole number",
         ),
         (
             with("ports", json!("8080,8080")),
@@ -174,7 +108,6 @@ async fn a_launch_with_one_thing_wrong_is_refused_by_its_name() {
             "/ports",
             "\"80;443\" is no number",
         ),
-        (with("ports", json!(8080)), "/ports", "must be text"),
         (
             with("ports", json!(ports(11))),
             "/ports",
@@ -188,13 +121,6 @@ async fn a_launch_with_one_thing_wrong_is_refused_by_its_name() {
         ),
         (with("tcpPorts", json!("0")), "/tcpPorts", "Port 0 "),
         (with("name", json!("")), "/name", "needs a name"),
-        (with("name", Value::Null), "/name", "needs a name"),
-        (
-            with("name", name(51)),
-            "/name",
-            "at most 50 characters, not 51",
-        ),
-        (with("name", name(10_000)), "/name", "not 10000"),
         (with("name", json!("a\0b")), "/name", r"a\0b"),
         (with("name", json!("a\nb")), "/name", r"a\nb"),
         (
@@ -202,7 +128,6 @@ async fn a_launch_with_one_thing_wrong_is_refused_by_its_name() {
             "/name",
             "line break",
         ),
-        (with("name", json!(1)), "/name", "must be text"),
         (
             with("env", json!({"NEUROPOD_POD_ID": "x"})),
             "/env/NEUROPOD_POD_ID",
@@ -224,20 +149,11 @@ async fn a_launch_with_one_thing_wrong_is_refused_by_its_name() {
             "/env/FOO",
             "value of FOO",
         ),
-        (with("env", json!({"FOO": 1})), "/env", "values are texts"),
-        (with("env", json!(["FOO"])), "/env", "values are texts"),
         (
             with("args", json!(["a\0b"])),
             "/args/0",
             "control character",
         ),
-        (with("args", json!("ls")), "/args", "list of texts"),
-        (
-            with("enableJupyter", json!("yes")),
-            "/enableJupyter",
-            "true or false",
-        ),
-        (with("stopAfter", json!("soon")), "/stopAfter", "duration"),
         (
             with("stopAfter", json!("0s")),
             "/stopAfter",
@@ -248,24 +164,6 @@ async fn a_launch_with_one_thing_wrong_is_refused_by_its_name() {
             "/deleteAfter",
             "366 days",
         ),
-        (
-            with("deploymentType", json!("vm")),
-            "/deploymentType",
-            "\"template\" or \"docker\"",
-        ),
-        (
-            with("deploymentType", Value::Null),
-            "/deploymentType",
-            "\"template\" or \"docker\"",
-        ),
-        (with("template", json!(7)), "/template", "must be text"),
-        (
-            with("privileged", json!(true)),
-            "/privileged",
-            "no field \"privileged\"",
-        ),
-        (with("userId", json!("x")), "/userId", "no field \"userId\""),
-        (with("__proto__", json!({})), "/__proto__", "no field"),
     ];
     for (body, pointer, says) in cases {
         let shown = String::from_utf8_lossy(&body)
@@ -280,7 +178,7 @@ async fn a_launch_with_one_thing_wrong_is_refused_by_its_name() {
             .await;
         let message = answer.problem(400, "validation");
         assert!(message.contains(says), "{says}: {answer:?} of {shown}");
-        assert_eq!(pointers(&answer), [pointer], "{answer:?} of {shown}");
+        assert_eq!(answer.pointers(), [pointer], "{answer:?} of {shown}");
         assert!(answer.body.len() < 2000, "{answer:?}");
     }
     assert_eq!(server.everything(&token).await, nothing);
@@ -396,7 +294,7 @@ async fn what_is_wrong_in_many_places_is_said_at_once() {
         .await;
     answer.problem(400, "validation");
     assert_eq!(
-        pointers(&answer),
+        answer.pointers(),
         [
             "/dockerImage",
             "/gpu",
@@ -433,14 +331,14 @@ async fn what_the_catalogue_or_the_accounts_refuse() {
     for (id, says) in [
         ("nonsense", "24 hexadecimal"),
         (&*"0".repeat(24), "no template"),
-        ("", "24 hexadecimal"),
+        ("", "names the template"),
     ] {
         let answer = launch(&ana, of(id)).await;
         assert!(
             answer.problem(400, "validation").contains(says),
             "{answer:?}"
         );
-        assert_eq!(pointers(&answer), ["/template"]);
+        assert_eq!(answer.pointers(), ["/template"]);
     }
     launch(&ana, with("assignToUser", json!(BEN)))
         .await
@@ -451,7 +349,7 @@ async fn what_the_catalogue_or_the_accounts_refuse() {
             answer.problem(400, "validation").contains("no client"),
             "{answer:?}"
         );
-        assert_eq!(pointers(&answer), ["/assignToUser"]);
+        assert_eq!(answer.pointers(), ["/assignToUser"]);
     }
     assert_eq!(server.everything(&ana).await, (0, 0, 0));
     assert_eq!(
@@ -509,6 +407,17 @@ async fn ids_and_queries_that_are_malformed_are_no_fault_of_ours() {
             .await
             .problem(400, "validation");
     }
+    for path in [
+        "/api/pods/0000000000000000",
+        "/api/templates/000000000000000000000000",
+        "/api/pricing/gpus/toString",
+    ] {
+        let answer = server.get(path).bearer(&token).send().await;
+        answer.problem(404, "not_found");
+    }
+    let email = json!({ "email": "x" });
+    let login = server.post("/api/auth/mock-login").json(&email);
+    login.send().await.problem(400, "validation");
     let id = server.launch(&token).await;
     for tail in ["0", "5001", "-1", "x", ""] {
         let path = format!("/api/pods/{id}/logs?tail={tail}");
@@ -519,45 +428,4 @@ async fn ids_and_queries_that_are_malformed_are_no_fault_of_ours() {
             .await
             .problem(400, "validation");
     }
-}
-
-#[tokio::test]
-async fn a_wrong_body_changes_no_pod_either() {
-    let server = Server::start().await;
-    let token = server.token(ANA).await;
-    let id = server.launch(&token).await;
-    for verb in ["start", "stop"] {
-        let path = format!("/api/pods/{id}/{verb}");
-        let answer = server
-            .post(&path)
-            .bearer(&token)
-            .json(&json!({"force": true}))
-            .send()
-            .await;
-        assert!(
-            answer
-                .problem(400, "validation")
-                .contains("no field \"force\"")
-        );
-    }
-    for body in [
-        json!({}),
-        json!({"email": 1}),
-        json!({"email": {"$ne": null}}),
-        json!({"email": "x"}),
-        json!({"email": "a@b", "role": "admin"}),
-    ] {
-        server
-            .post("/api/auth/mock-login")
-            .json(&body)
-            .send()
-            .await
-            .problem(400, "validation");
-    }
-    let pod = server
-        .get(&format!("/api/pods/{id}"))
-        .bearer(&token)
-        .send()
-        .await;
-    assert_eq!(pod.json()["data"]["desired"], "RUNNING");
 }

@@ -19,3 +19,4 @@ mod replicas;
 mod restart;
 mod shapes;
 mod support;
+mod wrong_fields;

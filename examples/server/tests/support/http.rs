@@ -126,6 +126,14 @@ impl Answer {
         values.next().map(|(_, value)| value)
     }
 
+    /// Which fields it says are wrong.
+    pub(crate) fn pointers(&self) -> Vec<String> {
+        let body: Value = serde_json::from_str(&self.body).unwrap_or_default();
+        let fields = body["fields"].as_array().cloned().unwrap_or_default();
+        let pointers = fields.iter().filter_map(|field| field["pointer"].as_str());
+        pointers.map(str::to_owned).collect()
+    }
+
     /// Checks that this is the one error body, and answers its sentence.
     pub(crate) fn problem(&self, status: u16, code: &str) -> String {
         assert_eq!(self.status, status, "{self:?}");

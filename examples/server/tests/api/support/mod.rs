@@ -8,6 +8,7 @@ mod operations;
 #[path = "../../support/program.rs"]
 mod program;
 mod scene;
+pub(crate) mod wrong;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
