@@ -200,7 +200,7 @@ impl Server {
             ..Changes::default()
         };
         self.platform.store().commit(&changes).await.unwrap();
-        self.until_refused(token).await;
+        self.sessions.changed(changes.users[0].id).await;
     }
 
     /// A token of a session that began, and ended, long ago.
