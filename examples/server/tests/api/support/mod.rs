@@ -66,16 +66,19 @@ impl Server {
     }
 
     pub(crate) async fn with(arguments: &[&str]) -> Self {
-        let common = [
-            "neuropod-server",
-            "--admin-emails",
-            ROOT,
-            "--jwt-secret",
-            SECRET,
-        ];
+        let arguments = [&["--admin-emails", ROOT], arguments].concat();
+        Self::over(Arc::new(MemoryStore::new()), &arguments).await
+    }
+
+    /// Another server over the same store.
+    pub(crate) async fn beside(&self, arguments: &[&str]) -> Self {
+        Self::over(Arc::clone(self.platform.store()), arguments).await
+    }
+
+    async fn over(store: Arc<dyn Store>, arguments: &[&str]) -> Self {
+        let common = ["neuropod-server", "--jwt-secret", SECRET];
         let config = Config::try_parse_from([&common[..], arguments].concat()).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let sessions = Arc::new(sessions(&config, &store, &clock));
         let engine = MemoryOrchestrator::builder()
             .image(
