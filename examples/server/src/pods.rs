@@ -104,8 +104,8 @@ pub(crate) async fn list(
             ..Beside::default()
         });
     }
-    let seen =
-        json!({ "userEmail": email.as_deref().unwrap_or("self"), "count": page.items.len() });
+    // Not by name: the log stays when the person is forgotten.
+    let seen = json!({ "owner": owner, "count": page.items.len() });
     app.platform.note_look(&who, Did::GetPods, seen);
     let rows = page.items.iter().zip(&beside);
     let rows = rows.map(|(pod, beside)| PodRow::of(pod, beside, &app.public_host, now));

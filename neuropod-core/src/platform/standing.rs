@@ -67,7 +67,8 @@ impl Platform {
                 });
             }
             changes.conditions.push(no_more_pods(id, pods.len()));
-            let details = json!({ "userId": id, "userEmail": user.email, "podsStopped": ids });
+            // Not by name: what was done stays when the person is forgotten.
+            let details = json!({ "userId": id, "podsStopped": ids });
             changes
                 .documents
                 .push(core.did(who, Did::UserSuspended, details));
@@ -102,7 +103,7 @@ impl Platform {
         if user.standing == Standing::Active {
             return Ok(user);
         }
-        let details = json!({ "userId": id, "userEmail": user.email });
+        let details = json!({ "userId": id });
         let after = User {
             standing: Standing::Active,
             ..user
