@@ -89,6 +89,11 @@ fn nonsense_is_refused_by_name() {
         ["--default-gpu-price", "cheap"],
         ["--orchestrator", "podman"],
         ["--log", "xml"],
+        ["--oidc-issuer", "http://accounts.google.com"],
+        ["--public-url", "pods.example.com"],
+        ["--public-url", "ftp://pods.example.com"],
+        ["--public-url", "https://pods.example.com/?a=b"],
+        ["--public-url", "https://pods.example.com/#a"],
     ] {
         let all = [&["neuropod-server"][..], &arguments[..]].concat();
         let e = Config::try_parse_from(all).unwrap_err().to_string();
@@ -134,4 +139,52 @@ fn the_example_names_every_variable() {
         .chain(["RUST_LOG"])
         .collect();
     assert_eq!(named, read);
+}
+
+#[test]
+fn a_provider_is_there_with_a_client_id_only() {
+    let clock = || std::sync::Arc::new(neuropod::time::SystemClock::new());
+    for none in [&[][..], &["--google-client-id", " "]] {
+        assert!(config(none).provider(clock()).is_none());
+    }
+    let empty = [
+        "--google-client-id=id",
+        "--google-client-secret=",
+        "--oidc-issuer=",
+        "--oidc-hosted-domain=",
+        "--public-url=",
+    ];
+    let shown = format!("{:?}", config(&empty).provider(clock()).unwrap());
+    assert!(shown.contains("https://accounts.google.com"), "{shown}");
+    assert!(
+        shown.contains("secret: None, hosted_domain: None"),
+        "{shown}"
+    );
+
+    let secret = ["--google-client-id=id", "--google-client-secret=hunter2"];
+    let config = config(&secret);
+    let shown = format!("{config:?} {:?}", config.provider(clock()));
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn browsers_find_the_server_and_the_frontend() {
+    assert_eq!(config(&[]).public_url(), "http://localhost:3000");
+    assert_eq!(
+        config(&["--port", "8080"]).public_url(),
+        "http://localhost:8080"
+    );
+    let behind = ["--public-url", "https://pods.example.com/cloud/"];
+    assert_eq!(
+        config(&behind).public_url(),
+        "https://pods.example.com/cloud"
+    );
+    assert_eq!(config(&[]).frontend(), None);
+    assert_eq!(config(&["--frontend-url", " "]).frontend(), None);
+    assert_eq!(
+        config(&["--dev"]).frontend().unwrap(),
+        "http://localhost:5173"
+    );
+    let app = ["--dev", "--frontend-url", "https://app.example.com/"];
+    assert_eq!(config(&app).frontend().unwrap(), "https://app.example.com");
 }

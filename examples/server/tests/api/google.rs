@@ -5,7 +5,7 @@ use neuropod::user::{Standing, User};
 use serde_json::{Value, json};
 
 use crate::oidc::{CLIENT, CLIENT_SECRET, DISCOVERY, Issuer, Lie, Lies, Signer, TOKEN, now, patch};
-use crate::support::{ANA, Answer, BEN, ROOT, Request, Server};
+use crate::support::{ANA, Answer, BEN, Program, ROOT, Request, Server};
 
 const ENDS_AT: &str = "https://app.example.com/auth/callback";
 const CALLBACK: &str = "/api/auth/google/callback";
@@ -464,4 +464,36 @@ async fn who_signs_in_too_often_has_to_wait() {
     let (url, cookie) = site.begin().await;
     let answer = site.come_back(&url, &cookie).send().await;
     assert_eq!(end(&answer), "error=rate_limited");
+}
+
+/// Behind a server that tells where requests come from, as the program does.
+#[tokio::test]
+async fn one_address_signs_in_only_so_often() {
+    let issuer = Issuer::start().await;
+    let settings = [
+        ("DATABASE_URL", "memory:"),
+        ("NEUROPOD_ORCHESTRATOR", "memory"),
+        ("GOOGLE_CLIENT_ID", CLIENT),
+        ("OIDC_ISSUER", issuer.url.as_str()),
+        ("FRONTEND_URL", "https://app.example.com"),
+    ];
+    let server = Program::start(&std::env::temp_dir(), &settings).await;
+    let ask = |method, path| Request::new(server.address, method, path);
+    let mut allowed = 0;
+    let answer = loop {
+        let answer = ask("GET", "/api/auth/google/login").send().await;
+        if answer.exact("set-cookie").is_none() {
+            break answer;
+        }
+        allowed += 1;
+        assert!(allowed < 3_000, "nobody ever has to wait");
+    };
+    assert!(allowed >= 300, "{allowed}");
+    assert_eq!(end(&answer), "error=rate_limited");
+    let callback = ask("GET", CALLBACK).send().await;
+    assert_eq!(end(&callback), "error=rate_limited");
+    let forged = json!({ "token": "x.y.z" });
+    let post = ask("POST", "/api/auth/google").json(&forged).send().await;
+    post.problem(429, "rate_limited");
+    server.kill().await;
 }
