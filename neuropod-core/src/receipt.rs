@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::UserId;
@@ -107,15 +108,18 @@ impl Receipt {
         let Some(document) = core.store.document(KIND, &self.name(), now).await? else {
             return Ok(None);
         };
-        let kept: Kept<T> = serde_json::from_value(document.body)
-            .map_err(|e| Error::internal("A receipt can't be read.").caused_by(e))?;
+        let unreadable = |e| Error::internal("A receipt can't be read.").caused_by(e);
+        let kept: Kept<Value> = serde_json::from_value(document.body).map_err(unreadable)?;
         if kept.request != self.request {
             return Err(Error::new(
                 ErrorKind::IdempotencyConflict,
                 "Something else was asked with this Idempotency-Key; take a new one.",
             ));
         }
-        Ok(Some(kept.outcome))
+        // Only now: another request may have come to something else.
+        serde_json::from_value(kept.outcome)
+            .map(Some)
+            .map_err(unreadable)
     }
 }
 

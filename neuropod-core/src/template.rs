@@ -38,6 +38,23 @@ pub struct Template {
 }
 
 impl Template {
+    /// One that nothing is written into yet.
+    pub(crate) fn blank(now: Time) -> Self {
+        Self {
+            id: TemplateId::from_bytes([0; 12]),
+            name: String::new(),
+            image: String::new(),
+            ports: Vec::new(),
+            container_disk_gb: 0,
+            volume_disk_gb: 0,
+            volume_path: String::new(),
+            description: String::new(),
+            created_by: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// The three templates that are seeded at first start. Their ids are fixed, so that seeding again changes nothing.
     pub fn seeds(now: Time) -> Vec<Self> {
         let template = |n: u8,

@@ -15,7 +15,7 @@ mod http;
 mod limited;
 mod outside;
 mod postgres;
-mod provider;
+mod pypi;
 mod readme;
 mod registry;
 mod settings;

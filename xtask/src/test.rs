@@ -10,7 +10,7 @@ use crate::folder::Folder;
 use crate::limited;
 use crate::outside;
 use crate::postgres;
-use crate::provider;
+use crate::pypi;
 use crate::registry;
 use crate::shell;
 use crate::space::Space;
@@ -79,7 +79,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         postgres::start(&folder, &space)
     });
     let registry = steps.part("image registry", || registry::provide(&folder));
-    let provider = steps.part("OpenID Connect provider", || provider::provide(consent));
+    let provider = steps.part("OpenID Connect provider", || {
+        pypi::OIDC_PROVIDER.provide(consent)
+    });
+    let fuzzer = steps.part("schemathesis", || pypi::SCHEMATHESIS.provide(consent));
     if let Some(docker) = space.docker()
         && options.wants("first_pod")
     {
@@ -108,6 +111,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     );
     suite.envs(registry.map(|program| ("NEUROPOD_TEST_REGISTRY", program)));
     suite.envs(provider.map(|program| ("NEUROPOD_TEST_OIDC_PROVIDER", program)));
+    suite.envs(fuzzer.map(|program| ("NEUROPOD_TEST_SCHEMATHESIS", program)));
     suite.envs(limited.map(|docker| ("NEUROPOD_TEST_DOCKER_LIMITED", docker.host())));
     suite.envs(database.map(|url| ("NEUROPOD_TEST_POSTGRES", url)));
     steps.tests("suite", &mut suite);

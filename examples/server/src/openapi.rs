@@ -33,7 +33,7 @@ const GUARDED: &[u16] = &[401, 403];
 /// What one with parameters answers to malformed ones.
 const ASKED: &[u16] = &[400];
 /// What one with a body answers to bad ones.
-const SENT: &[u16] = &[400, 408, 413, 415];
+const SENT: &[u16] = &[400, 408, 413, 415, 429];
 
 const BEARER: &str = "bearer";
 

@@ -117,10 +117,11 @@ pub(crate) async fn update(
     mut fields: Fields,
 ) -> Result<Tagged<Json<Written>>> {
     let (version, before) = app.platform.versioned_template(id).await?;
-    etag::unchanged(&headers, version)?;
     let mut draft = TemplateDraft::from(&before);
     read(&mut fields, &mut draft);
     fields.done()?;
+    draft.check()?;
+    etag::unchanged(&headers, version)?;
     let updated = app.platform.update_template(&who, id, version, &draft);
     let (version, template) = updated.await?;
     let written = written(&app, template, "The template was changed.").await?;

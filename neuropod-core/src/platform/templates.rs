@@ -86,16 +86,8 @@ impl Platform {
         let now = core.clock.now();
         let mut template = Template {
             id: TemplateId::random(&core.entropy),
-            name: String::new(),
-            image: String::new(),
-            ports: Vec::new(),
-            container_disk_gb: 0,
-            volume_disk_gb: 0,
-            volume_path: String::new(),
-            description: String::new(),
             created_by: Some(who.user.id),
-            created_at: now,
-            updated_at: now,
+            ..Template::blank(now)
         };
         draft.write(&mut template)?;
         let mut documents = vec![

@@ -57,6 +57,8 @@ async fn a_receipt_is_kept_for_a_day_and_names_what_was_asked() {
     let other = Receipt::new(Identity::local().user.id, "one", "something else").unwrap();
     let refused = other.done::<Pod>(scene.core()).await.unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::IdempotencyConflict);
+    let of_another_kind = other.done::<Vec<u8>>(scene.core()).await.unwrap_err();
+    assert_eq!(*of_another_kind.kind(), ErrorKind::IdempotencyConflict);
     tokio::time::advance(KEPT - Duration::from_secs(1)).await;
     assert!(
         receipt("one")

@@ -4,6 +4,7 @@ use super::Template;
 use crate::error::{Error, FieldError, Result};
 use crate::launch::image;
 use crate::pod::{PortSpec, Proto};
+use crate::time::Time;
 
 const NAME_MAX: usize = 100;
 const IMAGE_MAX: usize = 200;
@@ -74,10 +75,18 @@ impl From<&Template> for TemplateDraft {
 }
 
 impl TemplateDraft {
-    /// Writes the draft into `template`.
+    /// Whether it can be a template.
     ///
     /// # Errors
     /// `Invalid` with every wrong field by the JSON pointer it has in an HTTP body.
+    pub fn check(&self) -> Result<()> {
+        self.write(&mut Template::blank(Time::EPOCH))
+    }
+
+    /// Writes the draft into `template`.
+    ///
+    /// # Errors
+    /// As [`TemplateDraft::check`].
     pub(crate) fn write(&self, template: &mut Template) -> Result<()> {
         let mut wrong = Wrong::default();
         let name = wrong.text("/name", &self.name, 1, NAME_MAX);
@@ -201,7 +210,6 @@ impl Wrong {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Time;
 
     fn draft() -> TemplateDraft {
         TemplateDraft {

@@ -5,6 +5,7 @@ mod bad_input;
 mod edges;
 mod everybody;
 mod forged;
+mod fuzzed;
 mod google;
 mod ledger;
 mod money;
