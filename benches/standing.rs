@@ -1,15 +1,19 @@
-//! Pods that only run: what they cost in memory and when nothing happens, how soon a server that is started anew
-//! knows all of them again, and what it costs to read them. Each is measured in a process of its own.
+//! Pods that only run and are paid for: what they cost in memory and when nothing happens, how soon it is found that one
+//! of their accounts has run dry, how soon a server that is started anew knows all of them again, and what it costs to
+//! read them. Each is measured in a process of its own.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use neuropod_benches::databases::{Folder, new_schema, postgres};
-use neuropod_benches::fleet::{Fleet, fill, run, running_pod};
+use neuropod_benches::fleet::{Fleet, fill, payer, run, running_pod};
 use neuropod_benches::report::{Limit, figure, heading};
 use neuropod_benches::{Scale, process, writes};
 use neuropod_core::auth::Identity;
-use neuropod_core::pod::Pod;
+use neuropod_core::billing::{Credit, Prepaid};
+use neuropod_core::funds::meters;
+use neuropod_core::id::AccountId;
+use neuropod_core::pod::{Desired, Pod};
 use neuropod_core::store::{PodFilter, PodQuery, Store, StoreExt};
 use neuropod_core::{Platform, Result, Time};
 use neuropod_store::SqlStore;
@@ -23,6 +27,7 @@ struct Measured {
     resident: u64,
     idle_cpu: f64,
     idle_writes: f64,
+    found: f64,
     get: f64,
     first_page: f64,
     last_page: f64,
@@ -102,6 +107,12 @@ async fn over(empty: &str, full: &str, scale: Scale) -> Result<()> {
         "/s",
         at_most(0.2),
     );
+    figure(
+        "run dry: until all of the account's pods are to stop",
+        measured.found,
+        "s",
+        at_most(1.0),
+    );
     figure("started anew: ready", measured.ready, "s", at_most(2.0));
     figure(
         "started anew: resynced",
@@ -134,9 +145,11 @@ async fn send(order: &Order) -> Measured {
 async fn hold(order: &Order) -> Result<Measured> {
     let began = Instant::now();
     let store = std::sync::Arc::new(SqlStore::open(&order.url).await?);
+    let fleet = Fleet::new(order.pods, &order.sample);
     let platform = Platform::builder()
         .store(store.clone())
-        .orchestrator(Fleet::new(order.pods, &order.sample))
+        .billing(Prepaid::new(store.clone()))
+        .orchestrator(fleet.clone())
         .build()
         .await?;
     let me = Identity::local();
@@ -160,6 +173,8 @@ async fn hold(order: &Order) -> Result<Measured> {
     let idle_cpu = (process::cpu() - cpu).as_secs_f64() / idle;
     let idle_writes = (writes::count(&order.url).await - written) as f64 / idle;
     let resident = process::resident();
+    fleet.changes();
+    let found = run_dry(&platform, &*store).await?;
     // So that no sweep comes between the reads.
     let _ = end.send(());
     let _ = loops.await;
@@ -189,10 +204,44 @@ async fn hold(order: &Order) -> Result<Measured> {
         resident,
         idle_cpu,
         idle_writes,
+        found: found.as_secs_f64(),
         get,
         first_page,
         last_page,
     })
+}
+
+/// How long money lasts that is about to run out.
+const LASTS: Duration = Duration::from_secs(3);
+
+/// Lets the money of one account run out, and answers how long after that all of its pods are to stop.
+async fn run_dry(platform: &Platform, store: &dyn Store) -> Result<Duration> {
+    let account = payer(0);
+    let its_pods = || store.all_pods(PodFilter::PaidBy(account.clone()));
+    let now = platform.clock().now();
+    let pods = its_pods().await?;
+    let dry = now + LASTS;
+    let meters = pods.iter().flat_map(|pod| meters(&account, pod, dry));
+    let credit = Credit {
+        id: "the last".to_owned(),
+        account: account.clone(),
+        from: AccountId::from("funding"),
+        amount: meters.map(|(_, total)| total).sum(),
+        memo: String::new(),
+        actor: None,
+        at: now,
+    };
+    platform.billing().credit(&credit).await?;
+    loop {
+        let pods = its_pods().await?;
+        let stops = |pod: &Pod| (pod.desired == Desired::Stopped).then_some(pod.updated_at);
+        let dry = pods[0].run.as_ref().and_then(|run| run.cutoff);
+        let told: Option<Vec<Time>> = pods.iter().map(stops).collect();
+        if let (Some(dry), Some(told)) = (dry, told) {
+            return Ok(told.into_iter().max().unwrap_or(dry).since(dry));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// When the newest complete sweep asked for its list: what it writes when it is through.

@@ -1,14 +1,17 @@
 //! Pods that run already: their rows, and a backend that takes no memory for their containers, as a real one takes
 //! none of ours.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use neuropod_core::auth::Identity;
-use neuropod_core::id::{PodId, RunId, RunKey};
+use neuropod_core::id::{AccountId, PodId, RunId, RunKey, UserId};
 use neuropod_core::memory::{Behaviour, MemoryOrchestrator};
+use neuropod_core::money::Money;
 use neuropod_core::orchestrator::{
     Capacity, Ensured, Fence, Found, Instance, LogLine, LogQuery, Orchestrator, Seen, State, Usage,
     Workload,
@@ -19,6 +22,12 @@ use neuropod_core::{Error, ErrorKind, Launch, Platform, Result};
 
 /// So many rows go into one commit.
 const AT_ONCE: usize = 1000;
+
+/// So many accounts pay for pods that run already.
+const PAYERS: u64 = 1000;
+
+/// What each of them costs per hour.
+const PRICE: Money = Money::from_micros(3_600_000);
 
 /// The image of every pod here.
 pub const IMAGE: &str = "demo";
@@ -56,6 +65,13 @@ pub fn run(n: u64) -> RunId {
     }
 }
 
+/// Who pays for pod number `n`, one of [`PAYERS`].
+pub fn payer(n: u64) -> AccountId {
+    let mut id = [0; 12];
+    id[4..].copy_from_slice(&(n % PAYERS).to_be_bytes());
+    AccountId::of(UserId::from_bytes(id))
+}
+
 /// Writes rows of pods number 0 to `size`, made after `sample`.
 pub async fn fill(store: &dyn Store, sample: &Pod, size: u64) -> Result<()> {
     let pods: Vec<u64> = (0..size).collect();
@@ -66,6 +82,11 @@ pub async fn fill(store: &dyn Store, sample: &Pod, size: u64) -> Result<()> {
             pod.created_at = sample.created_at + Duration::from_millis(*n);
             if let Some(open) = &mut pod.run {
                 open.key = run(*n).key;
+                open.terms.payer = payer(*n);
+                open.terms.run_rate = PRICE;
+            }
+            if let Some(volume) = &mut pod.volume {
+                volume.payer = payer(*n);
             }
             pod
         });
@@ -94,6 +115,7 @@ pub fn stopped(mut pod: Pod) -> Pod {
 pub struct Fleet {
     size: u64,
     state: State,
+    changes: Arc<AtomicBool>,
 }
 
 impl Fleet {
@@ -106,7 +128,13 @@ impl Fleet {
                 started_at: open.started_at.expect("it has started"),
                 endpoints: open.endpoints.clone(),
             },
+            changes: Arc::default(),
         }
+    }
+
+    /// From now on something happens to its pods, so that they may be looked at.
+    pub fn changes(&self) {
+        self.changes.store(true, Ordering::Relaxed);
     }
 }
 
@@ -140,7 +168,12 @@ impl Orchestrator for Fleet {
         Ok(Capacity::default())
     }
     async fn observe(&self, pod: PodId) -> Result<Seen> {
-        panic!("{pod} was looked at, although nothing about it has changed")
+        let changes = self.changes.load(Ordering::Relaxed);
+        assert!(
+            changes,
+            "{pod} was looked at, although nothing about it has changed"
+        );
+        not_here()
     }
     async fn ensure(&self, _: &Workload, _: &Fence) -> Result<Ensured> {
         not_here()
