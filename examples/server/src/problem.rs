@@ -147,7 +147,8 @@ fn classify(kind: &ErrorKind) -> (StatusCode, &'static str) {
             Condition::FewerPods { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         },
-        ErrorKind::Unsupported => (StatusCode::NOT_IMPLEMENTED, "unavailable"),
+        // This installation does not do it, whoever asks: no fault of the server, and none that passes.
+        ErrorKind::Unsupported => (StatusCode::CONFLICT, "unavailable"),
         ErrorKind::Conflict | ErrorKind::Retry(_) | ErrorKind::Unreachable => {
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
         }

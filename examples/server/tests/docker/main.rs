@@ -12,6 +12,9 @@ mod engine;
 mod engine_kills;
 mod frozen;
 mod full_disk;
+#[path = "../support/fuzz.rs"]
+mod fuzz;
+mod fuzzed;
 #[path = "../support/given.rs"]
 mod given;
 mod gpus;

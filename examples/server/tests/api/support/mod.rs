@@ -1,5 +1,7 @@
 //! A server on a port of its own, and a client that can also misbehave.
 
+#[path = "../../support/fuzz.rs"]
+pub(crate) mod fuzz;
 #[path = "../../support/given.rs"]
 mod given;
 #[path = "../../support/http.rs"]
