@@ -3,6 +3,29 @@
 //!
 //! What an ID token has to be is decided in [`neuropod_core::auth::IdTokenRules`]; here is what has to be fetched for
 //! that. [`Provider`] vouches for the people of one issuer; [`CodeFlow`] sends browsers to it and takes them back.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use neuropod_core::auth::{SessionRules, Sessions, SigningKeys};
+//! # use neuropod_core::memory::MemoryStore;
+//! # use neuropod_core::pod::Secret;
+//! # use neuropod_core::time::SystemClock;
+//! use neuropod_oidc::{Client, CodeFlow, IssuerUrl, Provider};
+//!
+//! # let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(SystemClock::new()));
+//! # let keys = SigningKeys::new(&Secret::new("0f1e2d3c4b5a69788796a5b4c3d2e1f0")).unwrap();
+//! let client = Client {
+//!     issuer: IssuerUrl::google(),
+//!     id: "….apps.googleusercontent.com".to_owned(),
+//!     secret: Some(Secret::new("…")), // from your settings
+//!     hosted_domain: None,
+//! };
+//! let provider = Provider::new(client, clock.clone());
+//! let back = "https://pods.example.com/callback";
+//! let flow = CodeFlow::new(provider.clone(), store.clone(), clock.clone(), back);
+//! let sessions = Sessions::new(store, clock, keys, SessionRules::default());
+//! let sessions = sessions.issuer(Arc::new(provider)); // the `auth` of your platform
+//! ```
 
 mod discovery;
 mod fetch;

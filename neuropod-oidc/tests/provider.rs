@@ -105,6 +105,21 @@ async fn an_unknown_key_makes_us_ask_once_a_minute_whoever_shows_it() {
 }
 
 #[tokio::test]
+async fn those_who_come_while_it_is_asked_wait_for_its_answer() {
+    let (issuer, clock) = (Issuer::start().await, Hand::new());
+    let provider = provider(&issuer, &clock);
+    let good = issuer.token(&issuer.claims(START));
+    let crowd = (0..20).map(|_| {
+        let (provider, good) = (provider.clone(), good.clone());
+        tokio::spawn(async move { vouch(&provider, good).await })
+    });
+    for one in crowd.collect::<Vec<_>>() {
+        one.await.unwrap().unwrap();
+    }
+    assert_eq!(issuer.asked(KEYS), 1);
+}
+
+#[tokio::test]
 async fn keys_come_and_go() {
     let (issuer, clock) = (Issuer::start().await, Hand::new());
     let provider = provider(&issuer, &clock);

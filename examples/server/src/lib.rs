@@ -87,7 +87,9 @@ impl App {
 }
 
 /// All routes over `platform`, to be served as they are or nested under a prefix. Logins are limited by address only if
-/// the program serves with `into_make_service_with_connect_info::<SocketAddr>()`, as [`serve()`] does.
+/// the program serves with `into_make_service_with_connect_info::<SocketAddr>()`, as [`serve()`] does. Where the
+/// configuration names a client id at Google, the platform's [`neuropod::Auth`] is to believe ID tokens:
+/// [`Config::provider`] makes whoever vouches for them.
 pub fn router(platform: Platform, config: &Config) -> Router {
     let routes = routes::routes(&platform, config);
     let app = App {

@@ -33,6 +33,7 @@ pub(crate) enum Lie {
     /// As it should be.
     #[default]
     None,
+    /// With what should be there, but not as a success.
     Status(u16),
     /// Never.
     Silent,
@@ -268,7 +269,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let json = [(header::CONTENT_TYPE, "application/json")];
     match lies.answers.get(path.as_str()).cloned().unwrap_or_default() {
         Lie::None => (status, json, truth.to_string()).into_response(),
-        Lie::Status(code) => StatusCode::from_u16(code).unwrap().into_response(),
+        Lie::Status(code) => {
+            let status = StatusCode::from_u16(code).unwrap();
+            (status, json, truth.to_string()).into_response()
+        }
         Lie::Silent => {
             tokio::time::sleep(Duration::from_secs(60)).await;
             StatusCode::OK.into_response()
