@@ -30,8 +30,8 @@ pub(crate) struct Fuzz<'a> {
 }
 
 impl Fuzz<'_> {
-    /// Tries a server with these settings, by the dice of `NEUROPOD_SEED`; answers how many pods came of it.
-    pub(crate) async fn over(&self, name: &str, settings: &[(&str, String)]) -> usize {
+    /// Tries a server with these settings, by the dice of `NEUROPOD_SEED`.
+    pub(crate) async fn over(&self, name: &str, settings: &[(&str, String)]) {
         // The same each time, unless somebody looks for more.
         let seed = number("NEUROPOD_SEED").unwrap_or(1);
         println!("NEUROPOD_SEED={seed} NEUROPOD_REQUESTS={}", self.requests);
@@ -72,7 +72,6 @@ impl Fuzz<'_> {
         there.clear().await;
         server.kill().await;
         std::fs::remove_dir_all(&folder).unwrap();
-        launched
     }
 }
 
