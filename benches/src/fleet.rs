@@ -65,7 +65,7 @@ pub fn run(n: u64) -> RunId {
     }
 }
 
-/// Who pays for pod number `n`, one of [`PAYERS`].
+/// Who pays for pod number `n`, one of `PAYERS`.
 pub fn payer(n: u64) -> AccountId {
     let mut id = [0; 12];
     id[4..].copy_from_slice(&(n % PAYERS).to_be_bytes());
