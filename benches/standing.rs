@@ -231,7 +231,7 @@ async fn run_dry(platform: &Platform, store: &dyn Store) -> Result<Duration> {
         actor: None,
         at: now,
     };
-    platform.billing().credit(&credit).await?;
+    platform.book(&credit).await?;
     loop {
         let pods = its_pods().await?;
         let stops = |pod: &Pod| (pod.desired == Desired::Stopped).then_some(pod.updated_at);

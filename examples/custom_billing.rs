@@ -88,7 +88,7 @@ impl Billing for Cards {
         Ok(Settlement::default())
     }
 
-    async fn credit(&self, _: &Credit) -> Result<()> {
+    async fn credit(&self, _: &Credit) -> Result<Vec<Transfer>> {
         let message = "Cards are charged, not credited.";
         Err(Error::new(ErrorKind::Unsupported, message))
     }

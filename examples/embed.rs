@@ -94,7 +94,7 @@ impl Billing for Bills {
         Ok(Settlement::default()) // NeuroPod's own ledger has nothing to post
     }
 
-    async fn credit(&self, _: &Credit) -> Result<()> {
+    async fn credit(&self, _: &Credit) -> Result<Vec<Transfer>> {
         let message = "Invoices are paid elsewhere.";
         Err(Error::new(ErrorKind::Unsupported, message))
     }

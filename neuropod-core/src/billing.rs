@@ -38,8 +38,9 @@ pub trait Billing: fmt::Debug + Send + Sync + 'static {
     /// everything.
     async fn settle(&self, readings: &[Reading]) -> Result<Settlement>;
 
-    /// Books money onto an account, once per [`Credit::id`]; the same id with other content is a `Conflict`.
-    async fn credit(&self, credit: &Credit) -> Result<()>;
+    /// What is to be written so that money is booked onto an account, once per [`Credit::id`]. An outside biller books it by
+    /// itself, idempotently, and answers nothing; the same id with other content is a `Conflict`.
+    async fn credit(&self, credit: &Credit) -> Result<Vec<Transfer>>;
 
     /// What is to be written so that an account has just so much available: the transfers, and what must hold for them. An
     /// outside biller, whose money is elsewhere, has no answer to that.

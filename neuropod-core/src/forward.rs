@@ -82,7 +82,7 @@ forward!(Billing {
     async fn quote(ask: &Ask) -> Result<Quote>;
     async fn admit(admission: &Admission) -> Result<Vec<Condition>>;
     async fn settle(readings: &[Reading]) -> Result<Settlement>;
-    async fn credit(credit: &Credit) -> Result<()>;
+    async fn credit(credit: &Credit) -> Result<Vec<Transfer>>;
     async fn adjust(adjustment: &Adjustment) -> Result<Adjusted>;
     async fn balance(account: &AccountId, at: Time) -> Result<Balance>;
     async fn statement(query: &TransferQuery) -> Result<Page<Transfer>>;

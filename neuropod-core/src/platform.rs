@@ -3,6 +3,7 @@
 mod broadcast;
 mod builder;
 mod catalogue;
+mod crediting;
 pub(crate) mod force;
 mod launching;
 mod money;

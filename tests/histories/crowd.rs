@@ -97,7 +97,7 @@ async fn crowd(many: usize) -> Crowd {
         // 2.6 an hour.
         let amount = 2_600_000 * i64::try_from(LASTS.as_secs()).unwrap() / 3_600;
         let given = funding(&user, "all", amount, platform.clock().now());
-        platform.billing().credit(&given).await.unwrap();
+        platform.book(&given).await.unwrap();
         let who = Identity {
             user: User { version: 1, ..user },
             session: None,

@@ -149,8 +149,8 @@ async fn credit(world: &mut World) {
     let limit = impatience(world);
     for _ in 0..2 {
         let credit = world::funding(poor, &id, some, platform.clock().now());
-        let given = platform.billing().credit(&credit);
-        if matches!(tokio::time::timeout(limit, given).await, Ok(Ok(()))) {
+        let given = platform.book(&credit);
+        if matches!(tokio::time::timeout(limit, given).await, Ok(Ok(_))) {
             break;
         }
     }

@@ -154,7 +154,7 @@ async fn credit(world: &mut World, once: &Once) {
     let user = world.people[POOR].user.clone();
     let platform = world.replicas[0].platform.clone();
     let credit = world::funding(&user, "more", MORE.as_micros(), platform.clock().now());
-    while or_death(world, once, platform.billing().credit(&credit))
+    while or_death(world, once, platform.book(&credit))
         .await
         .is_none()
     {}

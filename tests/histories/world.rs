@@ -250,7 +250,12 @@ async fn people(dice: &Dice, store: &Arc<dyn Store>, now: Time) -> Vec<Identity>
             .unwrap();
         if credit > 0 {
             let credit = funding(&user, "first", credit, now);
-            Prepaid::new(store.clone()).credit(&credit).await.unwrap();
+            let transfers = Prepaid::new(store.clone()).credit(&credit).await.unwrap();
+            let given = Changes {
+                transfers,
+                ..Changes::default()
+            };
+            store.commit(&given).await.unwrap();
         }
         people.push(Identity {
             user: User { version: 1, ..user },

@@ -119,7 +119,7 @@ mod run_dry {
             actor: None,
             at: scene.core().clock.now(),
         };
-        scene.platform.billing().credit(&credit).await.unwrap();
+        scene.platform.book(&credit).await.unwrap();
     }
 
     fn ask(gpu: &str) -> Launch {

@@ -14,8 +14,8 @@ use crate::funds;
 use crate::id::AccountId;
 use crate::money::{Money, price};
 use crate::store::{
-    Account, Changes, Condition, Meter, MeterTotal, Page, PodFilter, Store, StoreExt, Transfer,
-    TransferQuery, Wake, WorkKey,
+    Account, Condition, Meter, MeterTotal, Page, PodFilter, Store, StoreExt, Transfer,
+    TransferQuery,
 };
 use crate::time::Time;
 use crate::user::Role;
@@ -27,26 +27,25 @@ use crate::user::Role;
 /// # use std::sync::Arc;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> neuropod_core::Result<()> {
-/// use neuropod_core::billing::{Billing, Credit, Prepaid};
+/// use neuropod_core::Platform;
+/// use neuropod_core::billing::{Credit, Prepaid};
 /// use neuropod_core::id::{AccountId, UserId};
 /// use neuropod_core::memory::MemoryStore;
-/// use neuropod_core::time::{Clock, SystemClock};
 ///
-/// let billing = Prepaid::new(Arc::new(MemoryStore::new()));
-/// let now = SystemClock::new().now();
-/// let account = AccountId::of(UserId::from_bytes([7; 12]));
+/// let store = Arc::new(MemoryStore::new());
+/// let billing = Prepaid::new(store.clone());
+/// let platform = Platform::builder().store(store).billing(billing).build().await?;
 /// let credit = Credit {
 ///     id: "payment 4711".to_owned(), // the same one again is no second credit
-///     account: account.clone(),
+///     account: AccountId::of(UserId::from_bytes([7; 12])),
 ///     from: AccountId::from("funding"),
 ///     amount: "25".parse()?,
 ///     memo: "by card".to_owned(),
 ///     actor: None,
-///     at: now,
+///     at: platform.clock().now(),
 /// };
-/// billing.credit(&credit).await?;
-/// billing.credit(&credit).await?;
-/// assert_eq!(billing.balance(&account, now).await?.available, "25".parse()?);
+/// platform.book(&credit).await?;
+/// assert_eq!(platform.book(&credit).await?.available, "25".parse()?);
 /// # Ok(())
 /// # }
 /// ```
@@ -125,11 +124,11 @@ impl Billing for Prepaid {
         })
     }
 
-    async fn credit(&self, c: &Credit) -> Result<()> {
+    async fn credit(&self, c: &Credit) -> Result<Vec<Transfer>> {
         if c.amount <= Money::ZERO {
             return Err(Error::invalid("/amount", "A credit is more than nothing."));
         }
-        let transfer = Transfer {
+        Ok(vec![Transfer {
             id: c.id.clone(),
             debit: c.from.clone(),
             credit: c.account.clone(),
@@ -138,21 +137,7 @@ impl Billing for Prepaid {
             actor: c.actor,
             at: c.at,
             charge: None,
-        };
-        // Volumes that are kept without charge count again, and notices are due at other times.
-        let wake = Wake {
-            key: WorkKey::Account(c.account.clone()),
-            at: c.at,
-        };
-        self.store
-            .commit(&Changes {
-                now: c.at,
-                touch: vec![c.account.clone()],
-                transfers: vec![transfer],
-                wakes: vec![wake],
-                ..Changes::default()
-            })
-            .await
+        }])
     }
 
     async fn adjust(&self, a: &Adjustment) -> Result<Adjusted> {

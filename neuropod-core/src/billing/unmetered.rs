@@ -80,7 +80,7 @@ impl Billing for Unmetered {
     async fn settle(&self, _: &[Reading]) -> Result<Settlement> {
         Ok(Settlement::default())
     }
-    async fn credit(&self, _: &Credit) -> Result<()> {
+    async fn credit(&self, _: &Credit) -> Result<Vec<Transfer>> {
         Err(no_balances())
     }
     async fn adjust(&self, _: &Adjustment) -> Result<Adjusted> {

@@ -9,19 +9,17 @@ use super::{Core, Platform};
 use crate::accounts;
 use crate::activity::Did;
 use crate::auth::{Action, Identity, Owner};
-use crate::billing::{Balance, Credit};
+use crate::billing::Balance;
 use crate::budget::{self, Budget, Period, Spent};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{EventKind, NewEvent};
 use crate::id::{AccountId, UserId};
-use crate::money::{MOST, Money};
+use crate::money::Money;
 use crate::pod::Pod;
 use crate::spending::{self, Span};
 use crate::store::{
     Changes, DocQuery, Document, Meter, Page, PodFilter, StoreExt, Transfer, TransferQuery,
 };
 use crate::time::Time;
-use crate::user::Role;
 
 /// A transfer is written at most so long after the time it tells.
 const LATE: Duration = Duration::from_secs(24 * 3600);
@@ -72,82 +70,6 @@ impl Platform {
     ) -> Result<Vec<Span>> {
         self.may_read_money(who, user).await?;
         spans(&self.0, &AccountId::of(user), from, to).await
-    }
-
-    /// Books money onto a user's account, once per `id`; for administrators.
-    ///
-    /// # Errors
-    /// `Forbidden`; `Invalid` for less than a micro-unit or more than a million; `NotFound`; `InvalidTransition` for an
-    /// administrator, whose account never runs out; `IdempotencyConflict` if something else was booked under this id.
-    pub async fn credit(
-        &self,
-        who: &Identity,
-        id: &str,
-        user: UserId,
-        amount: Money,
-        memo: &str,
-    ) -> Result<Balance> {
-        self.0
-            .auth
-            .authorize(who, Action::Administer, Owner::Platform)
-            .await?;
-        if id.is_empty() || id.len() > 200 {
-            return Err(Error::invalid("/id", "\"id\" has 1 to 200 bytes."));
-        }
-        if memo.len() > 500 {
-            return Err(Error::invalid("/memo", "\"memo\" has at most 500 bytes."));
-        }
-        if amount <= Money::ZERO || amount > MOST {
-            return Err(Error::invalid(
-                "/amount",
-                "\"amount\" is more than 0 and at most 1000000.",
-            ));
-        }
-        let target = self.user(user).await?;
-        if target.role == Role::Admin {
-            return Err(Error::new(
-                ErrorKind::InvalidTransition,
-                "An administrator's account never runs out.",
-            ));
-        }
-        let account = AccountId::of(user);
-        let now = self.0.clock.now();
-        let credit = Credit {
-            id: format!("credit/{id}"),
-            account: account.clone(),
-            from: AccountId::from("funding"),
-            amount,
-            memo: memo.to_owned(),
-            actor: Some(who.user.id),
-            at: now,
-        };
-        self.0
-            .billing
-            .credit(&credit)
-            .await
-            .map_err(|e| match e.kind() {
-                ErrorKind::Conflict => Error::new(
-                    ErrorKind::IdempotencyConflict,
-                    "Something else was booked under this id.",
-                ),
-                _ => e,
-            })?;
-        let balance = self.0.billing.balance(&account, now).await?;
-        let event = NewEvent {
-            kind: EventKind::BalanceUpdate,
-            at: now,
-            pod: None,
-            owner: Some(user),
-            body: json!({ "newBalance": balance.available, "updatedBy": who.user.email }),
-        };
-        let details = json!({ "userId": user, "credit": amount, "id": id });
-        let changes = Changes {
-            documents: vec![self.0.did(who, Did::UpdateUserBalance, details)],
-            events: vec![event],
-            ..Changes::default()
-        };
-        self.0.commit(changes).await?;
-        Ok(balance)
     }
 
     /// The budget of a user, and what was spent of it; `None` if he has none.

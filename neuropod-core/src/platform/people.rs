@@ -11,7 +11,7 @@ use crate::billing::{Adjustment, Balance};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventKind, NewEvent};
 use crate::id::{AccountId, Token, UserId};
-use crate::money::Money;
+use crate::money::{MOST, Money};
 use crate::pod::Phase;
 use crate::receipt::{Done, Receipt};
 use crate::store::{AccountChange, Changes, DocQuery, Page, PodFilter, StoreExt, UserQuery};
@@ -19,8 +19,6 @@ use crate::user::{Role, Standing, User};
 
 /// A balance that others change so often in a row is left as it is.
 const TRIES: usize = 8;
-/// The largest balance that can be set.
-const BALANCE_MAX: Money = Money::from_micros(1_000_000_000_000);
 
 /// A user, and what an administrator wants to see beside him.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,7 +144,7 @@ impl Platform {
         receipt: Option<&Receipt>,
     ) -> Result<User> {
         self.administers(who).await?;
-        if available < Money::ZERO || available > BALANCE_MAX {
+        if available < Money::ZERO || available > MOST {
             return Err(Error::invalid(
                 "/balance",
                 "\"balance\" is an amount, 0 to 1000000.",

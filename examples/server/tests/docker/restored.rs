@@ -136,7 +136,7 @@ impl Installed {
             actor: None,
             at: self.platform.clock().now(),
         };
-        self.billing.credit(&credit).await.unwrap();
+        self.platform.book(&credit).await.unwrap();
     }
 
     /// All that the user has paid.

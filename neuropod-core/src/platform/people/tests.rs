@@ -70,7 +70,7 @@ async fn a_balance_is_set_by_one_transfer_of_the_difference() {
             );
         }
     }
-    for wrong in [Money::from_micros(-1), BALANCE_MAX + Money::from_micros(1)] {
+    for wrong in [Money::from_micros(-1), MOST + Money::from_micros(1)] {
         assert_eq!(*set(wrong).await.unwrap_err().kind(), ErrorKind::Invalid);
     }
     assert_eq!(has().await, euros(4));

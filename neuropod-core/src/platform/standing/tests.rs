@@ -55,7 +55,7 @@ async fn client(scene: &Scene) -> Identity {
         actor: None,
         at: now,
     };
-    core.billing.credit(&credit).await.unwrap();
+    Platform(core.clone()).book(&credit).await.unwrap();
     Identity {
         user: User { version: 1, ..user },
         session: None,
