@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::people::is_race;
 use super::{Core, Platform};
-use crate::accounts;
 use crate::activity::Did;
 use crate::auth::Identity;
 use crate::billing::{Balance, Credit};
@@ -12,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventKind, NewEvent};
 use crate::id::{AccountId, UserId};
 use crate::money::{MOST, Money};
-use crate::store::{Changes, DocChange, Document};
+use crate::store::{Changes, DocChange, Document, Wake, WorkKey};
 use crate::user::Role;
 
 /// The documents that say which credits are booked.
@@ -114,7 +113,10 @@ impl Core {
             touch: self.lockable(&credit.account).into_iter().collect(),
             transfers,
             // Volumes that are kept without charge count again, and notices are due at other times.
-            wakes: vec![accounts::wake(&credit.account, credit.at)],
+            wakes: vec![Wake {
+                key: WorkKey::Account(credit.account.clone()),
+                at: credit.at,
+            }],
             ..Changes::default()
         };
         let all = Changes {
