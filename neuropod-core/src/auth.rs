@@ -1,6 +1,5 @@
 //! The trait of sign-in, and the ready-made answer to "may this caller do that": owner or administrator.
 
-mod believed;
 mod id_token;
 mod person;
 mod ring_provider;

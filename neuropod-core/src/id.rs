@@ -31,7 +31,13 @@ macro_rules! hex_id {
         }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                let mut text = [0; $bytes * 2];
+                for (two, byte) in text.chunks_exact_mut(2).zip(self.0) {
+                    two[0] = DIGITS[usize::from(byte >> 4)];
+                    two[1] = DIGITS[usize::from(byte & 15)];
+                }
+                f.write_str(std::str::from_utf8(&text).expect("digits are text"))
             }
         }
         impl fmt::Debug for $name {

@@ -6,6 +6,7 @@
 mod accounts;
 pub mod activity;
 pub mod auth;
+mod believed;
 pub mod billing;
 pub mod budget;
 mod calendar;

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::activity::Did;
 use crate::auth::Identity;
+use crate::believed::Believed;
 use crate::decide::CLOCK_SPREAD;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, NewEvent};
@@ -73,6 +74,7 @@ pub(crate) struct Parts {
     capacity: Mutex<Option<(Time, Capacity)>>,
     reported: Mutex<HashSet<PodId>>,
     pub(crate) looks: activity::Looks,
+    dry: Believed<AccountId, Option<Time>>,
 }
 
 impl std::ops::Deref for Core {
@@ -172,8 +174,16 @@ pub(crate) async fn prices_in(store: &dyn Store, now: Time) -> Result<Option<(u6
 impl Core {
     /// Commits `changes` as of now.
     pub(crate) async fn commit(&self, changes: Changes) -> Result<()> {
-        let now = self.clock.now();
-        self.store.commit(&Changes { now, ..changes }).await
+        let changes = Changes {
+            now: self.clock.now(),
+            ..changes
+        };
+        let written = self.store.commit(&changes).await;
+        // Whether or not it is known to be written.
+        for account in money::accounts_of(&changes) {
+            self.dry.forget_one(account);
+        }
+        written
     }
 
     /// What the open run of `pod` is to be.

@@ -8,7 +8,7 @@ use neuropod_core::id::{AccountId, PodId};
 use neuropod_core::pod::Pod;
 use neuropod_core::store::{Page, PodFilter, PodQuery, Tables};
 use serde_json::{Value, json};
-use sqlx::{AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyPool, Row};
 
 use crate::batch::Touched;
 use crate::error::{decode, ours, parse};
@@ -138,18 +138,21 @@ pub(crate) async fn page(pool: &AnyPool, query: &PodQuery) -> Result<Page<Pod>> 
         Some((position, id)) => (position, id.to_string()),
         None => (i64::MIN, String::new()),
     };
-    let sql = "SELECT p.body FROM pod_places AS t JOIN pods AS p ON p.id = t.pod \
+    // All of them as one text: each row that the driver hands over costs more than what is in it.
+    let sql = "SELECT '[' || string_agg(body, ',' ORDER BY position, pod) || ']' FROM ( \
+               SELECT p.body, t.position, t.pod FROM pod_places AS t JOIN pods AS p ON p.id = t.pod \
                WHERE t.place = $1 AND (t.position, t.pod) > ($2, $3) \
-               ORDER BY t.position, t.pod LIMIT 0 + $4";
+               ORDER BY t.position, t.pod LIMIT 0 + $4) AS page";
     let read = async {
-        let rows = sqlx::query(AssertSqlSafe(sql))
+        let row = sqlx::query(sql)
             .bind(query.filter.to_string())
             .bind(position)
             .bind(id)
             .bind(limit as i64 + 1)
-            .fetch_all(pool)
+            .fetch_one(pool)
             .await?;
-        rows.iter().map(|row| decode(row.try_get(0)?)).collect()
+        row.try_get::<Option<&str>, _>(0)?
+            .map_or(Ok(Vec::new()), decode)
     };
     let rows: sqlx::Result<Vec<Pod>> = read.await;
     let rows = rows.map_err(|e| ours(e, "list pods"))?;

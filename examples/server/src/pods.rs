@@ -138,7 +138,7 @@ pub(crate) async fn one(
     Id(id): Id<PodId>,
 ) -> Result<Response> {
     let pod = app.platform.pod(&who, id).await?;
-    let measured = tokio::time::timeout(BACKEND_PATIENCE, app.platform.usage(&who, id)).await;
+    let measured = tokio::time::timeout(BACKEND_PATIENCE, app.platform.usage_of(&pod)).await;
     let beside = Beside {
         user_email: owner_email(&app, &who, &pod).await?,
         usage: measured
@@ -146,7 +146,7 @@ pub(crate) async fn one(
             .and_then(|usage| usage.ok())
             .unwrap_or_default(),
         queue_position: queue_position(&app, &pod).await?,
-        runs_dry_at: app.platform.balance(&who, pod.owner).await?.runs_dry_at,
+        runs_dry_at: app.platform.runs_dry_at(&pod).await?,
     };
     let now = app.platform.clock().now();
     let row = PodRow::of(&pod, &beside, &app.public_host, now);

@@ -9,10 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::believed::{Believed, fingerprint};
-use super::token::{Claims, SigningKeys};
+use super::token::{Claims, Fingerprint, SigningKeys, fingerprint};
 use super::{Auth, Credential, Identity, Issuer, Person, SignedIn};
 use crate::activity::{self, Did};
+use crate::believed::Believed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Entropy, UserId};
 use crate::pod::Secret;
@@ -68,7 +68,8 @@ pub struct Sessions {
     keys: SigningKeys,
     rules: SessionRules,
     issuer: Option<Arc<dyn Issuer>>,
-    believed: Believed,
+    /// What was checked a moment ago, by what is left of its token: nobody who sees that can show it.
+    believed: Believed<Fingerprint, Identity>,
     entropy: Entropy,
 }
 
@@ -194,7 +195,8 @@ impl Sessions {
             user,
             session: Some(claims.jti),
         };
-        self.believed.note(fingerprint, begun, ends, &identity);
+        self.believed
+            .note(fingerprint, begun, ends, identity.clone());
         Ok(identity)
     }
 }
@@ -262,7 +264,7 @@ impl Auth for Sessions {
         };
         let written = self.store.commit(&changes).await;
         self.believed
-            .forget(|other| other.session.as_ref() == Some(key));
+            .forget(|_, other| other.session.as_ref() == Some(key));
         match written {
             // Nothing changes a session but its end.
             Err(e) if *e.kind() == ErrorKind::Conflict => Ok(()),
@@ -271,7 +273,7 @@ impl Auth for Sessions {
     }
 
     async fn changed(&self, user: UserId) {
-        self.believed.forget(|other| other.user.id == user);
+        self.believed.forget(|_, other| other.user.id == user);
     }
 }
 

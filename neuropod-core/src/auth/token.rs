@@ -29,6 +29,14 @@ const PLACEHOLDERS: [&str; 9] = [
     "replace",
 ];
 
+/// A token as it is kept: nobody who sees it can show it.
+pub(super) type Fingerprint = [u8; 32];
+
+pub(super) fn fingerprint(token: &str) -> Fingerprint {
+    let hash = digest(&SHA256, token.as_bytes());
+    hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claims {

@@ -6,6 +6,7 @@ use super::seed::seed;
 use super::{Core, Parts, Platform, Settings};
 use crate::activity::Looks;
 use crate::auth::AllowAll;
+use crate::believed::Believed;
 use crate::billing::Unmetered;
 use crate::error::Result;
 use crate::id::Entropy;
@@ -105,6 +106,7 @@ impl PlatformBuilder {
             capacity: Mutex::new(None),
             reported: Mutex::default(),
             looks: Looks::default(),
+            dry: Believed::default(),
         }));
         seed(&core).await?;
         loops::start(&core).await?;

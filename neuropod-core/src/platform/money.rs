@@ -9,6 +9,7 @@ use super::{Core, Platform};
 use crate::accounts;
 use crate::activity::Did;
 use crate::auth::{Action, Identity, Owner};
+use crate::believed::BELIEVED_FOR;
 use crate::billing::Balance;
 use crate::budget::{self, Budget, Period, Spent};
 use crate::error::{Error, ErrorKind, Result};
@@ -70,6 +71,28 @@ impl Platform {
     ) -> Result<Vec<Span>> {
         self.may_read_money(who, user).await?;
         spans(&self.0, &AccountId::of(user), from, to).await
+    }
+
+    /// When the balance that `pod` lives on runs out, if all goes on as it does; `None` for a pod that the platform pays for.
+    /// Half a second old at most, and never older than what this replica has written.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn runs_dry_at(&self, pod: &Pod) -> Result<Option<Time>> {
+        let core = &self.0;
+        let payer = &pod.terms.payer;
+        if !payer.is_customer() {
+            return Ok(None);
+        }
+        let now = core.clock.now();
+        let begun = match core.dry.look(payer, now) {
+            Ok(dry) => return Ok(dry),
+            Err(begun) => begun,
+        };
+        let dry = core.billing.balance(payer, now).await?.runs_dry_at;
+        let ends = now + BELIEVED_FOR;
+        core.dry.note(payer.clone(), begun, ends, dry);
+        Ok(dry)
     }
 
     /// The budget of a user, and what was spent of it; `None` if he has none.
@@ -145,6 +168,21 @@ impl Platform {
     }
 }
 
+/// The accounts whose balance may be another one after this write.
+pub(super) fn accounts_of(changes: &Changes) -> impl Iterator<Item = &AccountId> {
+    let moved = changes.transfers.iter();
+    let moved = moved.flat_map(|transfer| [&transfer.debit, &transfer.credit]);
+    let metered = changes.meters.iter().map(|total| &total.payer);
+    let made = changes.accounts.iter().map(|account| &account.id);
+    changes
+        .touch
+        .iter()
+        .chain(moved)
+        .chain(metered)
+        .chain(made)
+        .filter(|account| account.is_customer())
+}
+
 /// What `account` has used from `from` to `to`, posted or not.
 pub(crate) async fn spans(
     core: &Core,
@@ -188,3 +226,6 @@ pub(crate) async fn spans(
     spans.sort_by_key(|span| (span.used.from, span.meter));
     Ok(spans)
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

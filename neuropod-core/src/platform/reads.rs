@@ -105,8 +105,16 @@ impl Platform {
     /// # Errors
     /// `NotFound`, `Unreachable`.
     pub async fn usage(&self, who: &Identity, id: PodId) -> Result<Usage> {
-        let pod = self.allowed(who, Action::Read, id).await?;
-        match started(&pod) {
+        self.usage_of(&self.allowed(who, Action::Read, id).await?)
+            .await
+    }
+
+    /// What the run of a pod that was read just now uses; nothing if it does not run.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn usage_of(&self, pod: &Pod) -> Result<Usage> {
+        match started(pod) {
             Some(run) => self.0.orchestrator.usage(pod.run_id(run)).await,
             None => Ok(Usage::default()),
         }

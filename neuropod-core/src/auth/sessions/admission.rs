@@ -155,7 +155,7 @@ impl Sessions {
             user.version += changes.users.len() as u64;
             let written = self.store.commit(&changes).await;
             if !changes.users.is_empty() {
-                self.believed.forget(|who| who.user.id == user.id);
+                self.believed.forget(|_, who| who.user.id == user.id);
             }
             match written {
                 Err(e) if *e.kind() == ErrorKind::Conflict => {}
