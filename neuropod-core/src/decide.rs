@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::{Refusal, RetryCause};
 use crate::funds::charged;
 use crate::id::RunId;
+use crate::jupyter;
 use crate::money::{Money, price};
 use crate::orchestrator::{ExitCause, Instance, Seen, State};
 use crate::pod::{Desired, Endpoint, Pod, Reason, Run};
@@ -13,6 +14,9 @@ use crate::time::Time;
 
 /// A pod counts as running when every port has answered, or this long after its start.
 pub const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// Jupyter is looked for so often while it is being installed.
+const INSTALLING: Duration = Duration::from_secs(5);
 
 /// Two replicas' clocks differ by less.
 pub const CLOCK_SPREAD: Duration = Duration::from_secs(10);
@@ -270,18 +274,18 @@ fn ready(run: &Run, endpoints: &[Endpoint], now: Time) -> Step {
     let waited = run
         .charged_from
         .map_or(Duration::ZERO, |from| now.since(from));
-    let ready =
-        run.ready_at.is_some() || endpoints.iter().all(|e| e.ready) || waited >= READY_WITHIN;
+    let endpoints = jupyter::judged(run, endpoints, waited);
+    let told = endpoints.iter().all(|e| e.ready || e.failed.is_some());
+    let ready = run.ready_at.is_some() || told || waited >= READY_WITHIN;
     if ready != run.ready_at.is_some() || endpoints != run.endpoints {
-        return Step::Refresh {
-            endpoints: endpoints.to_vec(),
-            ready,
-        };
+        return Step::Refresh { endpoints, ready };
     }
-    Step::Wait(if ready {
-        None
-    } else {
+    Step::Wait(if !ready {
         Some(now + Duration::from_millis(500))
+    } else if jupyter::is_awaited(run, &endpoints) {
+        Some(now + INSTALLING)
+    } else {
+        None
     })
 }
 

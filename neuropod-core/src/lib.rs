@@ -24,6 +24,7 @@ mod fixture;
 mod forward;
 pub mod funds;
 pub mod id;
+pub mod jupyter;
 pub mod ladder;
 pub mod launch;
 pub mod ledger;

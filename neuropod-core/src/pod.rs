@@ -213,6 +213,8 @@ pub enum Reason {
     Admin,
     /// Its owner is no user any more.
     OwnerDeleted,
+    /// The image has no Jupyter, and it could not be installed. Of a port, never of a pod.
+    JupyterUnavailable,
 }
 
 impl Reason {
@@ -312,6 +314,9 @@ pub struct Endpoint {
     pub tls: bool,
     /// Whether the container's own address has answered.
     pub ready: bool,
+    /// Why nothing will answer here, if that is known.
+    #[serde(default)]
+    pub failed: Option<Reason>,
 }
 
 /// The pod's volume: outlives every run, until the pod is purged.

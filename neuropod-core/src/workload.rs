@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use ring::digest::{SHA256, digest};
 
+use crate::jupyter;
 use crate::orchestrator::{DeviceRequest, Jupyter, PortMap, VolumeMount, Workload};
 use crate::pod::{Env, Pod, Run};
 use crate::wish::GRACE;
-
-/// Jupyter's port inside every container.
-pub(crate) const JUPYTER_PORT: u16 = 8888;
 
 const GB: u64 = 1_000_000_000;
 
@@ -59,7 +57,7 @@ pub(crate) fn workload(pod: &Pod, run: &Run, products: Vec<String>) -> Workload 
         resources: spec.resources,
         disk_bytes: u64::from(spec.container_disk_gb) * GB,
         jupyter: run.jupyter_token.clone().map(|token| Jupyter {
-            port: JUPYTER_PORT,
+            port: jupyter::PORT,
             token,
         }),
         grace: GRACE,

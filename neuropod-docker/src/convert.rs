@@ -11,12 +11,13 @@ use bollard::models::{
 use neuropod_core::ErrorKind;
 use neuropod_core::id::{DeviceId, PodId, RunId};
 use neuropod_core::orchestrator::{ExitCause, Instance, State, Workload};
-use neuropod_core::pod::{Endpoint, Proto};
+use neuropod_core::pod::{Endpoint, Proto, Reason};
 use neuropod_core::time::Time;
 
 use crate::config::Config;
 use crate::engine::VolumeThere;
-use crate::error::{network_is_missing, start_cause};
+use crate::error::{network_is_missing, shell_is_missing, start_cause};
+use crate::jupyter::Beside;
 use crate::network;
 
 pub(crate) const INSTANCE: &str = "neuropod.io/instance";
@@ -27,6 +28,10 @@ const GENERATION: &str = "neuropod.io/generation";
 pub(crate) const HASH: &str = "neuropod.io/spec-hash";
 /// Of a container or volume: the network of its tenant.
 pub(crate) const NETWORK: &str = "neuropod.io/network";
+/// Of a container: the port of the Jupyter that was asked for.
+const JUPYTER: &str = "neuropod.io/jupyter";
+/// Of a container: it can have no Jupyter.
+const NO_SHELL: &str = "neuropod.io/no-shell";
 const PROTO: &str = "neuropod.io/proto-";
 /// Of a volume: the key of the run that made it.
 const MADE_BY: &str = "neuropod.io/made-by";
@@ -113,8 +118,24 @@ fn run_of(labels: &Labels) -> Option<RunId> {
     })
 }
 
+/// What a container's program is.
+#[derive(Debug)]
+pub(crate) enum Program {
+    /// What the workload and its image say.
+    Own,
+    /// That, with Jupyter beside it.
+    Beside(Beside),
+    /// What they say, since the image has no shell that could start Jupyter.
+    Alone,
+}
+
 /// `limited` asks for a limit of the container's disk, which not every storage driver takes.
-pub(crate) fn create_body(config: &Config, w: &Workload, limited: bool) -> ContainerCreateBody {
+pub(crate) fn create_body(
+    config: &Config,
+    w: &Workload,
+    program: &Program,
+    limited: bool,
+) -> ContainerCreateBody {
     let network = network::name(&config.installation, &w.tenant);
     let mut labels = pod_labels(config, w.run.pod);
     labels.insert(NETWORK.into(), network.clone());
@@ -124,6 +145,18 @@ pub(crate) fn create_body(config: &Config, w: &Workload, limited: bool) -> Conta
     labels.insert(KEY.into(), w.run.key.to_string());
     labels.insert(GENERATION.into(), w.generation.to_string());
     labels.insert(HASH.into(), w.spec_hash.clone());
+    if let Some(jupyter) = &w.jupyter {
+        labels.insert(JUPYTER.into(), jupyter.port.to_string());
+    }
+    let own = (!w.args.is_empty()).then(|| w.args.clone());
+    let (entrypoint, cmd, terminal) = match program {
+        Program::Own => (None, own, false),
+        Program::Beside(beside) => (Some(beside.command.clone()), None, beside.terminal),
+        Program::Alone => {
+            labels.insert(NO_SHELL.into(), "true".into());
+            (None, own, false)
+        }
+    };
     let mut env: Vec<_> = w.env.0.iter().map(|(k, v)| format!("{k}={v}")).collect();
     if w.devices.is_empty() {
         env.push("NVIDIA_VISIBLE_DEVICES=void".into());
@@ -186,7 +219,10 @@ pub(crate) fn create_body(config: &Config, w: &Workload, limited: bool) -> Conta
     };
     ContainerCreateBody {
         image: Some(w.image.clone()),
-        cmd: (!w.args.is_empty()).then(|| w.args.clone()),
+        entrypoint,
+        cmd,
+        tty: Some(terminal),
+        open_stdin: Some(terminal),
         env: Some(env),
         labels: Some(labels),
         exposed_ports: Some(bindings.keys().cloned().collect()),
@@ -211,6 +247,12 @@ pub(crate) fn address(seen: &ContainerInspectResponse) -> Option<String> {
     addresses.find(|address| !address.is_empty())
 }
 
+/// The port of a container's Jupyter, if it was asked for.
+pub(crate) fn jupyter_port(seen: &ContainerInspectResponse) -> Option<u16> {
+    let labels = seen.config.as_ref()?.labels.as_ref()?;
+    labels.get(JUPYTER)?.parse().ok()
+}
+
 /// The ports that are published, not yet asked whether they answer.
 fn endpoints(config: &Config, seen: &ContainerInspectResponse) -> Vec<Endpoint> {
     let labels = seen.config.as_ref().and_then(|c| c.labels.as_ref());
@@ -218,6 +260,8 @@ fn endpoints(config: &Config, seen: &ContainerInspectResponse) -> Vec<Endpoint> 
         .host_config
         .as_ref()
         .and_then(|h| h.port_bindings.as_ref());
+    let jupyter = jupyter_port(seen);
+    let no_shell = labels.is_some_and(|labels| labels.contains_key(NO_SHELL));
     let mut found: Vec<_> = published
         .into_iter()
         .flatten()
@@ -232,6 +276,8 @@ fn endpoints(config: &Config, seen: &ContainerInspectResponse) -> Vec<Endpoint> 
                 port: host,
                 tls: false,
                 ready: false,
+                failed: (no_shell && jupyter == Some(container))
+                    .then_some(Reason::JupyterUnavailable),
             })
         })
         .collect();
@@ -277,10 +323,16 @@ pub(crate) fn instance(
                 endpoints: endpoints(config, seen),
             }
         }
-        // The network is made anew before the next start.
-        (_, None) if error.is_empty() || network_is_missing(error) => State::Pending {
-            reason: String::new(),
-        },
+        // The network, or a container that needs no shell, is made anew before the next start.
+        (_, None)
+            if error.is_empty()
+                || network_is_missing(error)
+                || (jupyter_port(seen).is_some() && shell_is_missing(error)) =>
+        {
+            State::Pending {
+                reason: String::new(),
+            }
+        }
         (_, None) => never(match start_cause(error) {
             ErrorKind::Retry(cause) => ExitCause::Retry(cause),
             ErrorKind::Refused(refusal) => ExitCause::Refused(refusal),

@@ -43,6 +43,11 @@ pub(crate) fn network_is_missing(message: &str) -> bool {
     message.starts_with("network ") && message.ends_with(" not found")
 }
 
+/// Whether a container could not be started because its image has no shell.
+pub(crate) fn shell_is_missing(message: &str) -> bool {
+    message.contains("exec: \"/bin/sh\":")
+}
+
 /// A create or start that failed for a reason of its own.
 pub(crate) fn failed(operation: &'static str, error: &Docker) -> Error {
     let words = words(error);
@@ -202,6 +207,9 @@ mod tests {
         assert_eq!(start_cause(two), ErrorKind::Retry(RetryCause::NameTaken));
         let program = "OCI runtime create failed: exec: \"x\": executable file not found in $PATH";
         assert_eq!(start_cause(program), ErrorKind::Refused(Refusal::Spec));
+        let shell = "OCI runtime create failed: container_linux.go:367: starting container process caused: exec: \
+                     \"/bin/sh\": stat /bin/sh: no such file or directory: unknown";
+        assert!(shell_is_missing(shell) && !shell_is_missing(program));
         assert!(network_is_missing("network 4a5e not found"));
         assert!(!network_is_missing(program) && !network_is_missing(full));
     }

@@ -10,11 +10,13 @@ use neuropod_core::id::RunId;
 use neuropod_core::orchestrator::{Ensured, ExitCause, Fence, Instance, State, Workload};
 use neuropod_core::{Error, ErrorKind, Refusal, Result, RetryCause};
 
-use crate::convert::{self, HASH};
+use crate::convert::{self, HASH, Program};
 use crate::engine::{Engine, VolumeThere};
 use crate::error::{
-    failed, image_is_missing, network_is_missing, status, unreachable, words, wrong_platform,
+    failed, image_is_missing, network_is_missing, shell_is_missing, status, unreachable, words,
+    wrong_platform,
 };
+use crate::jupyter;
 use crate::network;
 use crate::pull::Pulls;
 
@@ -25,8 +27,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const UNSEEN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// So many networks may go before a container starts in one.
-const NETWORKS: usize = 3;
+/// So many networks may go before a container starts in one, or its image turn out to have no shell.
+const ATTEMPTS: usize = 4;
 
 const TAKEN: &str = "The container's name is taken by something that is not this run.";
 const VOLUME_TAKEN: &str = "The volume's name is taken by somebody else's.";
@@ -61,6 +63,15 @@ enum Made {
     NoImage,
 }
 
+/// What an attempt came to.
+enum Came {
+    To(Ensured),
+    /// Its network was gone.
+    ToNoNetwork,
+    /// Its image has none that could start Jupyter, and the container was removed.
+    ToNoShell,
+}
+
 pub(crate) async fn ensure(
     engine: &Engine,
     pulls: &Pulls,
@@ -68,59 +79,62 @@ pub(crate) async fn ensure(
     w: &Workload,
     fence: &Fence,
 ) -> Result<Ensured> {
-    for _ in 0..NETWORKS {
-        if let Some(ensured) = attempt(engine, pulls, starts, w, fence).await? {
-            return Ok(ensured);
+    let mut has_shell = true;
+    for _ in 0..ATTEMPTS {
+        match attempt(engine, pulls, starts, w, has_shell, fence).await? {
+            Came::To(ensured) => return Ok(ensured),
+            Came::ToNoNetwork => {}
+            Came::ToNoShell => has_shell = false,
         }
     }
     let gone = "The owner's network was removed before the container could start.";
     Err(Error::new(ErrorKind::Retry(RetryCause::NoNetwork), gone))
 }
 
-/// `None` if its network was gone.
 async fn attempt(
     engine: &Engine,
     pulls: &Pulls,
     starts: &Starts,
     w: &Workload,
+    has_shell: bool,
     fence: &Fence,
-) -> Result<Option<Ensured>> {
+) -> Result<Came> {
     let tried = starts.of(w.run);
     let tried_before = *tried.lock().await;
     find_volume(engine, w).await?;
-    let id = match create(engine, w).await? {
+    let id = match create(engine, w, has_shell).await? {
         Made::New(id) => id,
         Made::There(id, instance) => match standing(&instance.state)? {
             None => id,
-            Some(ensured) => return Ok(Some(ensured)),
+            Some(ensured) => return Ok(Came::To(ensured)),
         },
         Made::NoImage => {
             return match engine.of_run(w.run).await? {
                 Some(there) => {
                     let standing = standing(&there.instance.state)?;
-                    Ok(Some(standing.unwrap_or(Ensured::Present)))
+                    Ok(Came::To(standing.unwrap_or(Ensured::Present)))
                 }
-                None => pulls.join(engine, w.run, &w.image).map(Some),
+                None => pulls.join(engine, w.run, &w.image).map(Came::To),
             };
         }
     };
     network::join(engine, w).await?;
     if !has_volume(engine, w, &id).await? {
-        return Ok(Some(Ensured::Fenced));
+        return Ok(Came::To(Ensured::Fenced));
     }
     let asked = Instant::now();
     if !fence.holds().await? {
-        return Ok(Some(Ensured::Fenced));
+        return Ok(Came::To(Ensured::Fenced));
     }
     let mut tried = tried.lock().await;
     if *tried != tried_before || asked.elapsed() > FRESH {
         let Some(inspected) = engine.inspect(&id).await? else {
-            return Ok(Some(Ensured::Fenced));
+            return Ok(Came::To(Ensured::Fenced));
         };
         if let Some(there) = engine.container(id.clone(), inspected).await?
             && let Some(ensured) = standing(&there.instance.state)?
         {
-            return Ok(Some(ensured));
+            return Ok(Came::To(ensured));
         }
     }
     *tried += 1;
@@ -184,16 +198,24 @@ fn name_taken(message: &str) -> Error {
 }
 
 /// A new container, or the one that is there. A name that something else has gives way to the next one.
-async fn create(engine: &Engine, w: &Workload) -> Result<Made> {
+async fn create(engine: &Engine, w: &Workload, has_shell: bool) -> Result<Made> {
     // The engine takes this for an image, and makes a container of nothing.
     if w.image.is_empty() {
         let refusal = ErrorKind::Refused(Refusal::BadReference);
         return Err(Error::new(refusal, "The image reference is empty."));
     }
+    let program = match &w.jupyter {
+        None => Program::Own,
+        Some(_) if !has_shell => Program::Alone,
+        Some(jupyter) => match jupyter::beside(engine, w, jupyter).await? {
+            Some(beside) => Program::Beside(beside),
+            None => return Ok(Made::NoImage),
+        },
+    };
     for name in convert::names(w.run) {
         let deadline = Instant::now() + UNSEEN;
         loop {
-            if let Some(made) = create_as(engine, w, &name).await? {
+            if let Some(made) = create_as(engine, w, &program, &name).await? {
                 return Ok(made);
             }
             match engine.inspect(&name).await? {
@@ -211,10 +233,15 @@ async fn create(engine: &Engine, w: &Workload) -> Result<Made> {
 }
 
 /// `None` if something has the name.
-async fn create_as(engine: &Engine, w: &Workload, name: &str) -> Result<Option<Made>> {
+async fn create_as(
+    engine: &Engine,
+    w: &Workload,
+    program: &Program,
+    name: &str,
+) -> Result<Option<Made>> {
     let options = CreateContainerOptionsBuilder::new().name(name).build();
     let limited = engine.disk.is_asked_for();
-    let body = convert::create_body(&engine.config, w, limited);
+    let body = convert::create_body(&engine.config, w, program, limited);
     let call = engine.docker.create_container(Some(options), body);
     let error = match engine.call("docker create", call).await? {
         Ok(created) => {
@@ -227,7 +254,7 @@ async fn create_as(engine: &Engine, w: &Workload, name: &str) -> Result<Option<M
             };
         }
         Err(error) if limited && engine.disk.is_refused(&error) => {
-            return Box::pin(create_as(engine, w, name)).await;
+            return Box::pin(create_as(engine, w, program, name)).await;
         }
         Err(error) => error,
     };
@@ -256,20 +283,25 @@ async fn adopt(
     }
 }
 
-/// `None` if its network is gone.
-async fn start(engine: &Engine, w: &Workload, id: &str) -> Result<Option<Ensured>> {
+async fn start(engine: &Engine, w: &Workload, id: &str) -> Result<Came> {
     let call = engine.docker.start_container(id, None);
     let Err(error) = engine.call("docker start", call).await? else {
-        return Ok(Some(Ensured::Present));
+        return Ok(Came::To(Ensured::Present));
     };
     match status(&error) {
         Some(404) if network_is_missing(&words(&error)) => {
             network::forget(engine, &w.tenant);
-            Ok(None)
+            Ok(Came::ToNoNetwork)
         }
         // Removed meanwhile, or being removed.
-        Some(404) if error.to_string().contains("No such container") => Ok(Some(Ensured::Fenced)),
-        Some(409) => Ok(Some(Ensured::Fenced)),
+        Some(404) if error.to_string().contains("No such container") => {
+            Ok(Came::To(Ensured::Fenced))
+        }
+        Some(409) => Ok(Came::To(Ensured::Fenced)),
+        Some(400 | 404 | 500) if w.jupyter.is_some() && shell_is_missing(&words(&error)) => {
+            engine.delete(id).await?;
+            Ok(Came::ToNoShell)
+        }
         Some(400 | 404 | 500) => Err(failed("docker start", &error)),
         _ => Err(unreachable("docker start", error)),
     }

@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod gpu;
 mod guard;
+mod jupyter;
 mod known;
 mod launch;
 mod log;

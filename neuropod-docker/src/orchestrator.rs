@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use futures::future::join_all;
+use futures::future::try_join_all;
 use futures::stream::{self, BoxStream};
 use neuropod_core::Result;
 use neuropod_core::id::{PodId, RunId};
@@ -20,7 +20,7 @@ use crate::launch::{self, Starts};
 use crate::pull::Pulls;
 use crate::ready::Ready;
 use crate::stop::{self, Stops};
-use crate::{log, network, usage, watch};
+use crate::{jupyter, log, network, usage, watch};
 
 /// Runs containers on one Docker engine.
 ///
@@ -126,7 +126,12 @@ impl Orchestrator for DockerOrchestrator {
         let mut containers = self.engine.containers(Which::OfPod(pod)).await?;
         // After the containers: what they have is there.
         let volume = self.engine.volume_with(pod, &containers).await?;
-        join_all(containers.iter_mut().map(|c| self.ready.look(c))).await;
+        let engine = &self.engine;
+        let looks = containers.iter_mut().map(|c| async {
+            self.ready.look(c).await;
+            jupyter::look(engine, c).await
+        });
+        try_join_all(looks).await?;
         Ok(Seen {
             at: self.engine.now().await?,
             instances: containers.into_iter().map(|c| c.instance).collect(),
@@ -193,7 +198,6 @@ impl Orchestrator for DockerOrchestrator {
         let mut caveats = [
             disk.caveat(),
             "Pods reach every other machine that the engine's host reaches, in its local network too.",
-            "Jupyter is not started beside the image's program.",
         ]
         .map(str::to_owned)
         .to_vec();

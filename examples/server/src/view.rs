@@ -47,7 +47,7 @@ enum ServiceStatus {
     Ready,
     /// Its pod does not run.
     Stopped,
-    /// Its pod failed.
+    /// Its pod failed, or nothing will answer there.
     Error,
 }
 
@@ -136,6 +136,9 @@ struct Service<'a> {
     url: String,
     is_custom: bool,
     status: ServiceStatus,
+    /// Why nothing will answer there, though its pod runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_reason: Option<Reason>,
 }
 
 /// What the frontend's type of a single pod names beside the row.
@@ -294,6 +297,7 @@ fn services<'a>(pod: &'a Pod, proto: Proto, public_host: &str) -> Vec<Service<'a
                 url: url(pod, port, endpoint, public_host),
                 is_custom: port.custom,
                 status: service_status(pod, endpoint),
+                status_reason: endpoint.and_then(|e| e.failed),
             }
         })
         .collect()
@@ -306,6 +310,7 @@ fn service_status(pod: &Pod, endpoint: Option<&Endpoint>) -> ServiceStatus {
             ServiceStatus::Stopped
         }
         _ if endpoint.is_some_and(|e| e.ready) => ServiceStatus::Ready,
+        _ if endpoint.is_some_and(|e| e.failed.is_some()) => ServiceStatus::Error,
         _ => ServiceStatus::Creating,
     }
 }

@@ -27,6 +27,7 @@ mod ensure;
 mod fence;
 mod fixture;
 mod hints;
+mod jupyter;
 mod logs;
 pub mod memory;
 mod observe;
@@ -41,7 +42,7 @@ mod unreachable;
 mod usage;
 mod volumes;
 
-pub use fixture::{Able, Fixture, Image, Outside, Program, Unable};
+pub use fixture::{Able, Fixture, Has, Image, Outside, Own, Program, Unable};
 pub use subject::{Subject, volume, workload};
 
 use super::Case;
@@ -61,6 +62,7 @@ pub fn cases() -> Vec<Case<Subject, Able>> {
     cases.extend(logs::cases());
     cases.extend(usage::cases());
     cases.extend(pulls::cases());
+    cases.extend(jupyter::cases());
     cases.extend(unreachable::cases());
     cases
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixture::{NOW, at, launched, opened, running};
 use crate::id::{DeviceId, Entropy, RunKey};
-use crate::pod::Proto;
+use crate::pod::{Proto, Secret};
 use crate::{life, wish};
 
 fn looked(secs: u64) -> Looked {
@@ -400,6 +400,7 @@ fn port_seen(ready_before: bool, ready: bool, secs: u64) -> Step {
         port: 20_000,
         tls: false,
         ready,
+        failed: None,
     };
     let mut pod = running();
     let run = pod.run.as_mut().unwrap();
@@ -425,4 +426,49 @@ fn a_run_is_ready_once_its_ports_have_answered_or_for_long_have_not() {
     // Ready once is ready for good, though the port may be quiet now.
     assert_eq!(told(port_seen(true, false, 3)), (false, true));
     assert_eq!(port_seen(true, true, 3), Step::Wait(None));
+}
+
+/// A started run with Jupyter's port alone, seen so long after its start.
+fn jupyter_seen(ready_before: bool, failed: Option<Reason>, secs: u64) -> Step {
+    let endpoint = Endpoint {
+        container: jupyter::PORT,
+        proto: Proto::Http,
+        host: "localhost".to_owned(),
+        port: 20_000,
+        tls: false,
+        ready: false,
+        failed,
+    };
+    let mut pod = running();
+    let run = pod.run.as_mut().unwrap();
+    run.jupyter_token = Some(Secret::new("token"));
+    run.endpoints = vec![Endpoint {
+        failed: None,
+        ..endpoint.clone()
+    }];
+    run.ready_at = ready_before.then_some(at(2));
+    let state = State::Running {
+        started_at: Time::from_micros(100),
+        endpoints: vec![endpoint],
+    };
+    step(&pod, Some(state), 1 + secs)
+}
+
+#[test]
+fn a_jupyter_that_failed_is_told_and_not_waited_for() {
+    let told = |step| match step {
+        Step::Refresh { endpoints, ready } => (endpoints[0].failed, ready),
+        other => panic!("{other:?} tells nothing"),
+    };
+    let failed = Some(Reason::JupyterUnavailable);
+    assert_eq!(told(jupyter_seen(false, failed, 3)), (failed, true));
+    // It may still be installed when the pod has long been running.
+    let later = at(61) + INSTALLING;
+    assert_eq!(jupyter_seen(true, None, 60), Step::Wait(Some(later)));
+    let last = jupyter::WITHIN.as_secs();
+    assert!(matches!(
+        jupyter_seen(true, None, last - 1),
+        Step::Wait(Some(_))
+    ));
+    assert_eq!(told(jupyter_seen(true, None, last)), (failed, true));
 }

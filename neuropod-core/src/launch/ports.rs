@@ -1,10 +1,10 @@
 //! Which ports are published, and what they are called.
 
 use super::{Launch, Wrong};
+use crate::jupyter::PORT as JUPYTER_PORT;
 use crate::pod::{PortSpec, Proto};
 use crate::template::Template;
 
-const JUPYTER_PORT: u16 = 8888;
 const JUPYTER_NAME: &str = "Jupyter Lab";
 
 /// The ports of the ask and of its template, each with its name: HTTP in the order asked, then TCP.

@@ -15,13 +15,14 @@ use bollard::query_parameters::{
     StartContainerOptions,
 };
 use neuropod_core::conformance::orchestrator::{
-    Able, Fixture, Image, Outside, Program, Subject, Unable,
+    Able, Fixture, Has, Image, Outside, Own, Program, Subject, Unable,
 };
 use neuropod_core::id::{DeviceId, PodId, RunId};
 use neuropod_docker::{Config, DockerOrchestrator};
 
 use super::cis;
 use super::hook::Records;
+use super::jupyter;
 use super::proxy::Proxy;
 use super::registry::Registry;
 use super::{IMAGE, docker, unique};
@@ -211,6 +212,13 @@ impl Fixture for OnDocker {
                 args: Vec::new(),
             },
         })
+    }
+
+    async fn with_jupyter(&self, has: Has, own: Own) -> Able<Image> {
+        let word = |thing: &dyn std::fmt::Debug| format!("{thing:?}").to_lowercase();
+        let name = jupyter::image(&self.docker, &word(&has), &word(&own)).await;
+        let args = Vec::new();
+        Ok(Image { name, args })
     }
 
     async fn outside(&self, deed: Outside) -> Able {

@@ -5,6 +5,7 @@
 pub mod cis;
 pub mod fixture;
 pub mod hook;
+pub mod jupyter;
 pub mod nvml;
 pub mod private;
 pub mod proxy;

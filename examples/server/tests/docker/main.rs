@@ -23,6 +23,10 @@ mod gpus;
 mod hook;
 #[path = "../support/http.rs"]
 mod http;
+mod jupyter;
+#[path = "../../../../neuropod-docker/tests/support/jupyter.rs"]
+#[allow(unreachable_pub)] // shared with the tests of the backend
+mod jupyter_images;
 mod kill9;
 mod lifecycles;
 mod outage;

@@ -18,6 +18,11 @@ pub trait Fixture: fmt::Debug + Send + Sync + 'static {
     /// A host port that nobody uses, another at each call.
     fn free_port(&self) -> Able<u16>;
 
+    /// An image that has this, with that program.
+    async fn with_jupyter(&self, _has: Has, _own: Own) -> Able<Image> {
+        Err(Unable("This fixture has no images for Jupyter."))
+    }
+
     /// Two devices that nobody uses.
     fn free_devices(&self) -> Able<[DeviceId; 2]> {
         Err(NO_DEVICES)
@@ -133,6 +138,40 @@ impl Program {
         Self::Missing,
         Self::Denied,
     ];
+}
+
+/// What an image has for a Jupyter beside its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Has {
+    /// Jupyter, or a stand-in that answers on its port.
+    Jupyter,
+    /// A Python that installs it.
+    Python,
+    /// A shell, and no Python.
+    Shell,
+    /// No shell.
+    NoShell,
+}
+
+impl Has {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Jupyter, Self::Python, Self::Shell, Self::NoShell];
+}
+
+/// The program of such an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Own {
+    /// Answers on port 8080.
+    Serves,
+    /// A bare shell, which ends at once unless it has a terminal.
+    Converses,
+    /// Ends at once with code 0.
+    Ends,
+}
+
+impl Own {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Serves, Self::Converses, Self::Ends];
 }
 
 /// What others do.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Able, Fixture, Image, Outside, Program, Subject, Unable};
+use super::{Able, Fixture, Has, Image, Outside, Own, Program, Subject, Unable};
 use crate::Orchestrator;
 use crate::error::Refusal;
 use crate::id::{DeviceId, PodId, RunId};
@@ -33,6 +33,11 @@ pub fn subject_of(wrap: impl FnOnce(MemoryOrchestrator) -> Arc<dyn Orchestrator>
     for program in Program::ALL {
         if let (Ok(image), Ok(behaviour)) = (name(program), behaviour(program)) {
             builder = builder.image(image, behaviour);
+        }
+    }
+    for has in Has::ALL {
+        for own in Own::ALL {
+            builder = builder.image(beside(has, own), with_jupyter(has, own));
         }
     }
     let engine = builder.build();
@@ -137,6 +142,24 @@ fn behaviour(program: Program) -> Able<Behaviour> {
     })
 }
 
+/// The name of an image with Jupyter, or without.
+fn beside(has: Has, own: Own) -> String {
+    format!("{has:?}-{own:?}").to_lowercase()
+}
+
+fn with_jupyter(has: Has, own: Own) -> Behaviour {
+    Behaviour {
+        jupyter_after: match has {
+            Has::Jupyter => Some(1000 * MILLISECOND),
+            Has::Python => Some(3000 * MILLISECOND),
+            Has::Shell | Has::NoShell => None,
+        },
+        ready_after: (own == Own::Serves).then_some(Duration::ZERO),
+        runs_for: (own == Own::Ends).then_some(MILLISECOND),
+        ..Behaviour::default()
+    }
+}
+
 /// Printed at once.
 fn lines(texts: impl IntoIterator<Item = String>) -> Vec<(Duration, String)> {
     let texts = texts.into_iter();
@@ -147,6 +170,11 @@ fn lines(texts: impl IntoIterator<Item = String>) -> Vec<(Duration, String)> {
 impl Fixture for Memory {
     fn program(&self, program: Program) -> Able<Image> {
         let (name, args) = (name(program)?, Vec::new());
+        Ok(Image { name, args })
+    }
+
+    async fn with_jupyter(&self, has: Has, own: Own) -> Able<Image> {
+        let (name, args) = (beside(has, own), Vec::new());
         Ok(Image { name, args })
     }
 

@@ -124,6 +124,7 @@ pub fn run(pod: &Pod, n: u32, from: Time) -> Run {
             port: 20_000,
             tls: false,
             ready: true,
+            failed: Some(Reason::JupyterUnavailable),
         }],
         jupyter_token: Some(Secret::new("a secret of the pod's owner")),
     }

@@ -33,6 +33,8 @@ pub struct Behaviour {
     pub ends_within: Option<Duration>,
     /// When its ports answer; `None` never.
     pub ready_after: Option<Duration>,
+    /// When Jupyter answers, if it was asked for; `None` if the image can't have one.
+    pub jupyter_after: Option<Duration>,
     /// What it prints, and when.
     pub prints: Vec<(Duration, String)>,
     /// What it uses while it runs; what is `None` here can't be measured.
@@ -40,7 +42,7 @@ pub struct Behaviour {
 }
 
 impl Default for Behaviour {
-    /// There already, runs for ever, ends at once when asked, answers at once, prints nothing, and nothing that it
+    /// There already, runs for ever, ends at once when asked, answers at once, with Jupyter too, prints nothing, and nothing that it
     /// uses can be measured.
     fn default() -> Self {
         Self {
@@ -51,6 +53,7 @@ impl Default for Behaviour {
             cause: ExitCause::Ended,
             ends_within: Some(Duration::ZERO),
             ready_after: Some(Duration::ZERO),
+            jupyter_after: Some(Duration::ZERO),
             prints: Vec::new(),
             usage: Usage::default(),
         }

@@ -7,7 +7,7 @@ use super::behaviour::Behaviour;
 use crate::error::RetryCause;
 use crate::id::{DeviceId, RunId};
 use crate::orchestrator::{ExitCause, Instance, PortMap, State, Usage, Workload};
-use crate::pod::Endpoint;
+use crate::pod::{Endpoint, Reason};
 use crate::time::Time;
 
 /// Exit codes as a container engine gives them: 128 + the number of the signal.
@@ -22,6 +22,8 @@ pub(super) struct Container {
     pub(super) spec_hash: String,
     pub(super) ports: Vec<PortMap>,
     pub(super) devices: Vec<DeviceId>,
+    /// The port of its Jupyter, if it was asked for.
+    jupyter: Option<u16>,
     memory_bytes: u64,
     behaviour: Arc<Behaviour>,
     pub(super) life: Life,
@@ -63,6 +65,7 @@ impl Container {
             spec_hash: workload.spec_hash.clone(),
             ports: workload.ports.clone(),
             devices: workload.devices.clone(),
+            jupyter: workload.jupyter.as_ref().map(|j| j.port),
             memory_bytes: workload.resources.memory_bytes,
             behaviour,
             life: Life::Created,
@@ -157,17 +160,27 @@ impl Container {
     }
 
     fn endpoints(&self, started_at: Time, now: Time, host: &str) -> Vec<Endpoint> {
-        let ready = self
-            .behaviour
-            .ready_after
-            .is_some_and(|after| started_at + after <= now);
-        let endpoint = |port: &PortMap| Endpoint {
-            container: port.container,
-            proto: port.proto,
-            host: host.to_owned(),
-            port: port.host.unwrap_or(port.container),
-            tls: false,
-            ready,
+        let Behaviour {
+            ready_after,
+            jupyter_after,
+            ..
+        } = *self.behaviour;
+        let endpoint = |port: &PortMap| {
+            let is_jupyter = self.jupyter == Some(port.container);
+            let after = if is_jupyter {
+                jupyter_after
+            } else {
+                ready_after
+            };
+            Endpoint {
+                container: port.container,
+                proto: port.proto,
+                host: host.to_owned(),
+                port: port.host.unwrap_or(port.container),
+                tls: false,
+                ready: after.is_some_and(|after| started_at + after <= now),
+                failed: (is_jupyter && after.is_none()).then_some(Reason::JupyterUnavailable),
+            }
         };
         self.ports.iter().map(endpoint).collect()
     }
