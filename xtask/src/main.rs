@@ -1,6 +1,7 @@
 //! `cargo xtask up | test | check`: everything a checkout needs, with nothing but cargo installed.
 
 mod apt;
+mod browser;
 mod check;
 mod consent;
 mod demo;

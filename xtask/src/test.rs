@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the whole suite, against a real Docker engine and a real PostgreSQL.
 
 use crate::apt;
+use crate::browser;
 use crate::consent::Consent;
 use crate::demo;
 use crate::effort;
@@ -89,6 +90,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         steps.step("first_pod", || first_pod::prove(&space, docker, &folder));
     }
     steps.part("Node.js", || node(consent));
+    let browser = steps.part("Chromium", || browser::provide(consent));
     let mut suite = space.command(shell::cargo().get_program(), shell::identity(None)?)?;
     shell::forget_package(&mut suite);
     suite
@@ -112,6 +114,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     suite.envs(registry.map(|program| ("NEUROPOD_TEST_REGISTRY", program)));
     suite.envs(provider.map(|program| ("NEUROPOD_TEST_OIDC_PROVIDER", program)));
     suite.envs(fuzzer.map(|program| ("NEUROPOD_TEST_SCHEMATHESIS", program)));
+    suite.envs(browser.map(|folder| ("NEUROPOD_TEST_BROWSER", folder)));
     suite.envs(limited.map(|docker| ("NEUROPOD_TEST_DOCKER_LIMITED", docker.host())));
     suite.envs(database.map(|url| ("NEUROPOD_TEST_POSTGRES", url)));
     steps.tests("suite", &mut suite);

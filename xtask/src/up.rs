@@ -119,6 +119,7 @@ fn welcome(address: &str, folder: &Path, simulated: bool) {
     println!(
         "\nNeuroPod is ready at {url} (development mode: anybody on this machine may log in)."
     );
+    println!("Open {url} in a browser to launch a pod by hand, or paste the commands below.");
     let kept = if simulated {
         "Its secrets are"
     } else {

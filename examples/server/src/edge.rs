@@ -31,7 +31,9 @@ pub(crate) async fn edge(State(edge): State<Edge>, request: Request, next: Next)
     let started = Instant::now();
     let method = request.method().clone();
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let trusted = origin.as_ref().is_none_or(|origin| edge.trusts(origin));
+    let trusted = origin
+        .as_ref()
+        .is_none_or(|origin| edge.trusts(origin) || is_own(origin, request.headers()));
     let asked_headers = request
         .headers()
         .get(header::ACCESS_CONTROL_REQUEST_HEADERS)
@@ -119,6 +121,16 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
             let id = Token::random(&Entropy::system()).to_string();
             HeaderValue::try_from(id).expect("hexadecimal digits make a header")
         })
+}
+
+/// Whether a page of this server asks, reached by a name of this machine: any other name may be pointed here by anybody.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let authority = |origin: &HeaderValue| {
+        let (_, authority) = origin.to_str().ok()?.split_once("://")?;
+        Some(authority.to_owned())
+    };
+    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok());
+    is_local(headers) && host.is_some() && authority(origin).as_deref() == host
 }
 
 /// Whether the request was sent to a name of this machine.

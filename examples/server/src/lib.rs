@@ -12,6 +12,7 @@ mod billing;
 mod body;
 mod caller;
 mod catalogue;
+mod client;
 mod config;
 mod docs;
 mod edge;

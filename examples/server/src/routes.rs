@@ -6,6 +6,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::client::client;
 use crate::config::Config;
 use crate::docs::docs;
 use crate::{
@@ -17,7 +18,15 @@ use crate::{
 pub(crate) fn routes(platform: &Platform, config: &Config) -> Router<App> {
     let all = operations(config.dev).merge(google::routes(platform, config));
     let (routes, api) = all.split_for_parts();
-    routes.merge(docs(&openapi::complete(api)))
+    let routes = routes.merge(docs(&openapi::complete(api)));
+    match config.dev {
+        true => {
+            let leads_back = config.frontend() == Some(config.public_url());
+            let has_provider = leads_back && !config.google.google_client_id.is_empty();
+            routes.merge(client(has_provider))
+        }
+        false => routes,
+    }
 }
 
 /// The document of a server that has all operations.

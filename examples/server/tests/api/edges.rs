@@ -16,8 +16,8 @@ use crate::support::{ANA, Request, Server, listen};
 async fn what_is_not_there_has_the_same_error_body() {
     let server = Server::start().await;
     for path in [
-        "/",
         "/nothing",
+        "/client/nothing.js",
         "/api",
         "/api/",
         "/api/nothing",

@@ -2,6 +2,7 @@
 
 mod access;
 mod bad_input;
+mod client;
 mod edges;
 mod everybody;
 mod forged;

@@ -34,6 +34,7 @@ mod own_engine;
 #[path = "../../../../neuropod-store/tests/stress/own_postgres.rs"]
 #[allow(dead_code)] // none of these tests kills it
 mod own_postgres;
+mod page;
 mod pods;
 #[path = "../support/program.rs"]
 mod program;
