@@ -1,5 +1,7 @@
 //! From the engine's frames to lines, each with its place. Pure.
 
+use std::collections::VecDeque;
+
 use bollard::container::LogOutput;
 use neuropod_core::id::RunId;
 use neuropod_core::orchestrator::{LogCursor, LogLine};
@@ -7,6 +9,8 @@ use neuropod_core::time::Time;
 
 /// A longer line is cut, in bytes.
 const LIMIT: usize = 1 << 20;
+/// So many lines of an output are known again: more than a file of its log has.
+const REMEMBERED: usize = 1 << 17;
 
 /// Puts lines together. The engine gives a long line in pieces of 16 KiB, all but the last without its end, and the
 /// pieces of its two outputs between each other.
@@ -16,6 +20,35 @@ pub(super) struct Lines {
     out: Option<Open>,
     err: Option<Open>,
     last: (i64, u32),
+    /// Of each output.
+    told: [Told; 2],
+}
+
+/// The times of the lines of one output that were told last, rising. An engine that is followed while it turns to a new file
+/// may send again what it has sent: one output's times never fall otherwise, but for a clock that is set.
+#[derive(Debug, Default)]
+struct Told {
+    times: VecDeque<i64>,
+    /// The line before this one was told before.
+    again: bool,
+}
+
+impl Told {
+    /// Whether a line of that time is told for the second time.
+    fn is_again(&mut self, nanos: i64) -> bool {
+        let newest = self.times.back().copied();
+        let behind = newest.is_some_and(|newest| nanos < newest || (nanos == newest && self.again));
+        if behind {
+            self.again = self.times.binary_search(&nanos).is_ok();
+            return self.again;
+        }
+        self.again = false;
+        if self.times.len() == REMEMBERED {
+            self.times.pop_front();
+        }
+        self.times.push_back(nanos);
+        false
+    }
 }
 
 /// A line whose end has not come.
@@ -33,6 +66,7 @@ impl Lines {
             out: None,
             err: None,
             last: (i64::MIN, 0),
+            told: Default::default(),
         }
     }
 
@@ -52,7 +86,8 @@ impl Lines {
         let room = LIMIT.saturating_sub(line.text.len());
         line.text.extend(&text[..text.len().min(room)]);
         let line = open.take_if(|_| ends)?;
-        Some(self.place(line, stderr))
+        let again = self.told[usize::from(stderr)].is_again(line.nanos);
+        (!again).then(|| self.place(line, stderr))
     }
 
     /// A line whose end never came, once no more frames do.
@@ -171,6 +206,22 @@ mod tests {
         assert!(places.is_sorted_by(|a, b| a < b));
         assert_eq!((places[2].nanos % 10, places[2].k), (5, 2));
         assert_eq!((places[3].nanos % 10, places[3].k), (6, 0));
+    }
+
+    #[test]
+    fn what_the_engine_sends_again_is_not_told_again() {
+        let mut lines = lines();
+        let times = ["000000001", "000000002", "000000003", "000000003"];
+        for at in times {
+            assert!(lines.take(&out(at, "x\n")).is_some());
+        }
+        assert!(lines.take(&err("000000001", "other\n")).is_some());
+        for at in &times[1..] {
+            assert_eq!(lines.take(&out(at, "x\n")), None, "{at}");
+        }
+        let next = lines.take(&out("000000004", "y\n"));
+        assert_eq!(told(next), (4, 0, "y".to_owned()));
+        assert!(lines.take(&out("000000004", "z\n")).is_some());
     }
 
     #[test]
