@@ -32,6 +32,7 @@ pub mod life;
 mod log;
 mod loops;
 pub mod memory;
+pub mod metrics;
 pub mod money;
 #[cfg(feature = "openapi")]
 mod openapi;
@@ -65,6 +66,7 @@ pub use auth::Auth;
 pub use billing::Billing;
 pub use error::{Error, ErrorKind, FieldError, Refusal, Result, RetryCause};
 pub use launch::Launch;
+pub use log::{LogFrom, LogItem};
 pub use orchestrator::Orchestrator;
 pub use platform::{Ended, Offer, Person, Platform, PlatformBuilder, Repaired, Settings};
 pub use store::Store;

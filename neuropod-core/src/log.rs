@@ -1,4 +1,7 @@
-//! The log of a run after its container is gone: its last lines, kept in the store for a week.
+//! The log of a run after its container is gone: its last lines, kept in the store for a week. And logs that are followed.
+
+mod follow;
+mod hub;
 
 use std::time::Duration;
 
@@ -12,6 +15,9 @@ use crate::id::RunId;
 use crate::orchestrator::{LogCursor, LogLine, LogQuery};
 use crate::platform::Core;
 use crate::store::{DocChange, Document, StoreExt};
+
+pub use follow::{LogFrom, LogItem};
+pub(crate) use hub::Hubs;
 
 const KIND: &str = "log";
 /// So much of a log is kept.

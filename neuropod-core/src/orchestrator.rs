@@ -346,29 +346,89 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// What a run uses. Everything is optional: what can't be measured is `None`.
+/// What a run uses. Everything is optional: what can't be measured is `None`. What is counted since the start of the
+/// container only grows; [`crate::metrics`] makes rates of it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// When it was measured, in the backend's time.
     pub at: Option<Time>,
     /// CPU time used so far, in microseconds.
     pub cpu_micros: Option<u64>,
-    /// CPU now, in thousandths of a CPU.
+    /// CPU now, in thousandths of a CPU, where the backend tells that itself.
     pub cpu_milli: Option<u64>,
     /// Working set in bytes.
     pub memory_bytes: Option<u64>,
     /// Memory limit in bytes.
     pub memory_limit_bytes: Option<u64>,
-    /// Bytes written to the container's disk.
+    /// Bytes on the container's own disk beside what its image has; may be some seconds old.
     pub disk_bytes: Option<u64>,
-    /// Bytes received.
+    /// Bytes on the pod's volume; may be a minute old.
+    #[serde(default)]
+    pub volume_bytes: Option<u64>,
+    /// Bytes received so far.
     pub rx_bytes: Option<u64>,
-    /// Bytes sent.
+    /// Bytes sent so far.
     pub tx_bytes: Option<u64>,
-    /// GPU utilisation, 0 to 100, the mean of its devices.
-    pub gpu_percent: Option<u32>,
-    /// GPU memory in use, in bytes.
-    pub gpu_memory_bytes: Option<u64>,
+    /// Bytes read from block devices so far.
+    #[serde(default)]
+    pub read_bytes: Option<u64>,
+    /// Bytes written to block devices so far.
+    #[serde(default)]
+    pub written_bytes: Option<u64>,
+    /// Each device that the container was given, also one that tells nothing.
+    #[serde(default)]
+    pub gpus: Vec<GpuUsage>,
+}
+
+/// What one device does. What can't be measured is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct GpuUsage {
+    /// Its UUID.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub uuid: DeviceId,
+    /// How busy it is, 0 to 100.
+    pub percent: Option<u32>,
+    /// Its memory in use, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Its memory in all, in bytes.
+    pub memory_total_bytes: Option<u64>,
+    /// Its temperature, in degrees Celsius.
+    pub celsius: Option<u32>,
+    /// The power it takes, in thousandths of a watt.
+    pub milliwatts: Option<u32>,
+}
+
+impl GpuUsage {
+    /// A device of which nothing is known.
+    pub fn unknown(uuid: DeviceId) -> Self {
+        Self {
+            uuid,
+            percent: None,
+            memory_bytes: None,
+            memory_total_bytes: None,
+            celsius: None,
+            milliwatts: None,
+        }
+    }
+}
+
+impl Usage {
+    /// How busy its devices are, 0 to 100: their mean, if each of them tells.
+    pub fn gpu_percent(&self) -> Option<u32> {
+        let percents = self.gpus.iter().map(|gpu| gpu.percent);
+        let count = u32::try_from(self.gpus.len()).ok()?;
+        percents.sum::<Option<u32>>()?.checked_div(count)
+    }
+
+    /// The memory of all its devices that is in use, in bytes, if each of them tells.
+    pub fn gpu_memory_bytes(&self) -> Option<u64> {
+        let memory = self.gpus.iter().map(|gpu| gpu.memory_bytes);
+        memory
+            .sum::<Option<u64>>()
+            .filter(|_| !self.gpus.is_empty())
+    }
 }
 
 /// What a backend has and can enforce.

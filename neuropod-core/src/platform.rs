@@ -26,6 +26,8 @@ use crate::decide::CLOCK_SPREAD;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, NewEvent};
 use crate::id::{AccountId, Entropy, PodId, RunId};
+use crate::log::Hubs;
+use crate::metrics::Metrics;
 use crate::money::Money;
 use crate::orchestrator::{Capacity, Fence, Workload};
 use crate::pod::{Pod, Run};
@@ -75,6 +77,8 @@ pub(crate) struct Parts {
     reported: Mutex<HashSet<PodId>>,
     pub(crate) looks: activity::Looks,
     dry: Believed<AccountId, Option<Time>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) hubs: Hubs,
 }
 
 impl std::ops::Deref for Core {

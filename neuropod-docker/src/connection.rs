@@ -11,11 +11,15 @@ const USUAL: &str = "unix:///var/run/docker.sock";
 /// In seconds, until the head of an answer; calls have deadlines of their own.
 const TIMEOUT: u64 = 120;
 
-/// The engine at `host`, or where `DOCKER_HOST` says, or at the usual place.
-pub(crate) fn connect(host: Option<&str>) -> Result<Docker, Error> {
+/// The engine's address: the one that was given, or where `DOCKER_HOST` says, or the usual place.
+pub(crate) fn address(given: Option<&str>) -> String {
     let told = std::env::var("DOCKER_HOST").unwrap_or_default();
     let told = Some(told.as_str()).filter(|told| !told.is_empty());
-    let host = host.or(told).unwrap_or(USUAL);
+    given.or(told).unwrap_or(USUAL).to_owned()
+}
+
+/// The engine at that address.
+pub(crate) fn connect(host: &str) -> Result<Docker, Error> {
     let Some(path) = host.strip_prefix("unix://") else {
         return Docker::connect_with_host(host);
     };

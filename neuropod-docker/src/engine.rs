@@ -8,9 +8,9 @@ use bollard::Docker;
 use bollard::errors::Error as DockerError;
 use bollard::models::{ContainerInspectResponse, ContainerSummary, Volume};
 use bollard::query_parameters::{
-    InspectContainerOptions, InspectNetworkOptions, ListContainersOptionsBuilder,
-    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
-    WaitContainerOptionsBuilder,
+    InspectContainerOptions, InspectContainerOptionsBuilder, InspectNetworkOptions,
+    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptions, WaitContainerOptionsBuilder,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use neuropod_core::id::{PodId, RunId};
@@ -21,6 +21,7 @@ use neuropod_core::{Error, Result};
 use crate::config::Config;
 use crate::connection;
 use crate::convert::{self, INSTANCE, KEY, NETWORK, POD};
+use crate::df;
 use crate::disk::DiskLimit;
 use crate::error::{status, unreachable};
 use crate::guard::Guard;
@@ -35,6 +36,7 @@ const AT_ONCE: usize = 16;
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
     pub(crate) docker: Docker,
+    address: Arc<str>,
     pub(crate) config: Arc<Config>,
     pub(crate) known: Known,
     pub(crate) disk: DiskLimit,
@@ -72,9 +74,11 @@ pub(crate) enum VolumeThere {
 
 impl Engine {
     pub(crate) fn new(config: Config) -> Result<Self> {
-        let docker = connection::connect(config.host.as_deref());
+        let address = connection::address(config.host.as_deref());
+        let docker = connection::connect(&address);
         Ok(Self {
             docker: docker.map_err(|e| unreachable("docker connect", e))?,
+            address: address.into(),
             config: Arc::new(config),
             known: Known::default(),
             disk: DiskLimit::default(),
@@ -139,6 +143,21 @@ impl Engine {
         let none = None::<InspectContainerOptions>;
         let call = self.docker.inspect_container(id, none);
         self.found("docker inspect", call).await
+    }
+
+    /// The bytes on a container's own disk, which the engine adds up.
+    pub(crate) async fn size(&self, id: &str) -> Result<Option<u64>> {
+        let size = InspectContainerOptionsBuilder::new().size(true).build();
+        let call = self.docker.inspect_container(id, Some(size));
+        let seen = self.found("docker inspect --size", call).await?;
+        let size = seen.and_then(|seen| seen.size_rw);
+        Ok(size.and_then(|size| u64::try_from(size).ok()))
+    }
+
+    /// The bytes on each volume, by its name, which the engine adds up.
+    pub(crate) async fn sizes_of_volumes(&self) -> Result<HashMap<String, u64>> {
+        self.call("docker system df", df::sizes(&self.address))
+            .await?
     }
 
     /// A filter for what carries these labels beside ours.

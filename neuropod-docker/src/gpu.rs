@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use neuropod_core::id::DeviceId;
-use neuropod_core::orchestrator::Device;
+use neuropod_core::orchestrator::{Device, GpuUsage};
 use neuropod_core::{Error, Result};
 
 use nvml::Nvml;
@@ -29,15 +29,6 @@ pub struct Gpus(Source);
 enum Source {
     Nvml(Arc<Nvml>),
     Listed(Arc<[Device]>),
-}
-
-/// What devices use now. What can't be measured is `None`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct GpuUsage {
-    /// The mean of the devices, 0 to 100.
-    pub(crate) percent: Option<u32>,
-    /// In all.
-    pub(crate) memory_bytes: Option<u64>,
 }
 
 impl Gpus {
@@ -65,10 +56,11 @@ impl Gpus {
         }
     }
 
-    pub(crate) async fn usage(&self, ids: Vec<DeviceId>) -> GpuUsage {
+    /// What each of these devices does.
+    pub(crate) async fn usage(&self, ids: &[DeviceId]) -> Vec<GpuUsage> {
         match &self.0 {
-            Source::Nvml(nvml) if !ids.is_empty() => nvml.usage(ids).await,
-            _ => GpuUsage::default(),
+            Source::Nvml(nvml) if !ids.is_empty() => nvml.usage(ids.to_vec()).await,
+            _ => ids.iter().cloned().map(GpuUsage::unknown).collect(),
         }
     }
 }
@@ -203,16 +195,27 @@ mod tests {
     /// Whatever its GPUs do meanwhile.
     #[tokio::test]
     async fn what_the_gpus_of_this_machine_do_is_what_nvidia_smi_tells() {
-        let Some(expected) = nvidia_smi("uuid,utilization.gpu,memory.used,memory.total") else {
+        let columns = "uuid,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw";
+        let Some(expected) = nvidia_smi(columns) else {
             return println!("not run: this machine has no driver of NVIDIA's");
         };
         let gpus = Gpus::of_this_machine();
+        let mib = |column: &str| column.parse::<u64>().expect("MiB");
         for gpu in expected {
-            let used = gpus.usage(vec![DeviceId::from(gpu[0].as_str())]).await;
+            let used = gpus.usage(&[DeviceId::from(gpu[0].as_str())]).await;
             println!("{gpu:?}: {used:?}");
+            let used = used.into_iter().next().expect("the one");
+            assert_eq!(used.memory_total_bytes.map(|b| b >> 20), Some(mib(&gpu[3])));
+            let celsius: Option<u32> = gpu[4].parse().ok();
+            assert!(
+                used.celsius
+                    .zip(celsius)
+                    .is_none_or(|(a, b)| a.abs_diff(b) <= 10)
+            );
+            assert_eq!(used.celsius.is_some(), celsius.is_some());
+            assert_eq!(used.milliwatts.is_some(), gpu[5].parse::<f64>().is_ok());
             let percent: Option<u32> = gpu[1].parse().ok();
             assert_eq!(used.percent.map(|p| p > 0), percent.map(|p| p > 0));
-            let mib = |column: &str| column.parse::<u64>().expect("MiB");
             let told = used.memory_bytes.expect("its memory") >> 20;
             assert!(
                 told.abs_diff(mib(&gpu[2])) <= mib(&gpu[3]) / 50,

@@ -3,6 +3,7 @@
 mod config;
 mod connection;
 mod convert;
+mod df;
 mod disk;
 mod engine;
 mod error;

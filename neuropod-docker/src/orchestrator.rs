@@ -20,7 +20,8 @@ use crate::launch::{self, Starts};
 use crate::pull::Pulls;
 use crate::ready::Ready;
 use crate::stop::{self, Stops};
-use crate::{jupyter, log, network, usage, watch};
+use crate::usage::Usages;
+use crate::{jupyter, log, network, watch};
 
 /// Runs containers on one Docker engine.
 ///
@@ -50,6 +51,7 @@ pub struct DockerOrchestrator {
     starts: Starts,
     stops: Stops,
     ready: Ready,
+    usages: Usages,
 }
 
 impl DockerOrchestrator {
@@ -64,6 +66,7 @@ impl DockerOrchestrator {
             starts: Starts::default(),
             stops: Stops::default(),
             ready: Ready::default(),
+            usages: Usages::default(),
         };
         docker.engine.now().await?;
         network::look_after(&docker.engine).await?;
@@ -108,6 +111,7 @@ impl Orchestrator for DockerOrchestrator {
 
     async fn purge(&self, pod: PodId) -> Result<()> {
         self.pulls.leave_all(pod);
+        self.usages.forget_pod(pod);
         let mut was_in = HashSet::new();
         for container in self.engine.listed(Which::OfPod(pod)).await? {
             was_in.extend(container.labels.as_ref().and_then(convert::network));
@@ -184,7 +188,7 @@ impl Orchestrator for DockerOrchestrator {
     }
 
     async fn usage(&self, run: RunId) -> Result<Usage> {
-        usage::usage(&self.engine, run).await
+        self.usages.of(&self.engine, run).await
     }
 
     async fn capacity(&self) -> Result<Capacity> {

@@ -152,7 +152,17 @@ async fn what_a_pod_uses_of_its_gpus_is_told_where_it_can_be_measured() {
         assert_eq!(ensured.expect("ensure"), Ensured::Present);
         let used = docker.usage(w.run).await.expect("usage");
         docker.purge(w.run.pod).await.expect("purged");
-        assert_eq!((used.gpu_percent, used.gpu_memory_bytes), expected);
+        assert_eq!((used.gpu_percent(), used.gpu_memory_bytes()), expected);
+        let told: Vec<_> = used.gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
+        let ids = devices.iter().map(|&n| neuropod_nvml::DEVICES[n].uuid);
+        assert_eq!(told, ids.collect::<Vec<_>>());
+        for (gpu, &n) in used.gpus.iter().zip(devices) {
+            let whole = n == 0;
+            let total = neuropod_nvml::DEVICES[n].mib << 20;
+            assert_eq!(gpu.memory_total_bytes, Some(total));
+            assert_eq!(gpu.celsius, whole.then_some(neuropod_nvml::CELSIUS));
+            assert_eq!(gpu.milliwatts, whole.then_some(neuropod_nvml::MILLIWATTS));
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Path};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use neuropod::auth::{Action, Credential, Identity, Owner};
 use neuropod::pod::Secret;
 
@@ -21,19 +21,23 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let header = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let token = header.and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let credential = match token {
-            Some(token) => Credential::Bearer(Secret::new(token)),
-            None => Credential::Anonymous,
-        };
+        let credential = credential(&parts.headers);
         Ok(Self(app.platform.auth().authenticate(&credential).await?))
+    }
+}
+
+/// The token of a request.
+pub(crate) fn credential(headers: &HeaderMap) -> Credential {
+    let header = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let token = header.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    match token {
+        Some(token) => Credential::Bearer(Secret::new(token)),
+        None => Credential::Anonymous,
     }
 }
 

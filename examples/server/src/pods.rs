@@ -100,6 +100,7 @@ pub(crate) async fn list(
         let queue_position = queue_position(&app, pod).await?;
         beside.push(Beside {
             user_email: email.clone(),
+            usage: app.platform.latest_usage(pod.id),
             queue_position,
             ..Beside::default()
         });

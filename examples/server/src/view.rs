@@ -1,10 +1,12 @@
 //! A pod as the frontend knows it.
 
+use std::sync::Arc;
+
 use neuropod::Time;
 use neuropod::funds;
 use neuropod::id::{GpuId, PodId, TemplateId};
+use neuropod::metrics::Point;
 use neuropod::money::Money;
-use neuropod::orchestrator::Usage;
 use neuropod::pod::{Desired, Endpoint, Phase, Pod, PortSpec, Proto, Reason};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,7 +17,7 @@ pub(crate) struct Beside {
     /// The owner's address, for administrators.
     pub(crate) user_email: Option<String>,
     /// What it uses now, if that was measured.
-    pub(crate) usage: Usage,
+    pub(crate) usage: Option<Arc<Point>>,
     /// Its place in the queue for its GPU.
     pub(crate) queue_position: Option<u32>,
     /// When its owner's balance runs out, if that was asked.
@@ -104,7 +106,7 @@ pub(crate) struct PodRow<'a> {
 /// The five original fields are always numbers, 0 where nothing was measured; the others say `null` then.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Stats {
+pub(crate) struct Stats {
     cpu_usage: u64,
     memory_usage: u64,
     gpu_usage: u32,
@@ -112,6 +114,8 @@ struct Stats {
     last_updated: Time,
     cpu_milli: Option<u64>,
     memory_bytes: Option<u64>,
+    disk_bytes: Option<u64>,
+    volume_bytes: Option<u64>,
 }
 
 /// The original's `ConnectionInfo`, with the exact state.
@@ -166,7 +170,7 @@ impl<'a> PodRow<'a> {
             volume_disk_size: spec.volume_disk_gb,
             created_at: pod.created_at,
             last_active: last_active(pod, now),
-            stats: Stats::of(pod, &beside.usage, now),
+            stats: Stats::of(pod, beside.usage.as_deref(), now),
             user_email: beside.user_email.as_deref(),
             http_services: services(pod, Proto::Http, public_host),
             tcp_services: services(pod, Proto::Tcp, public_host),
@@ -195,22 +199,21 @@ impl<'a> PodRow<'a> {
 }
 
 impl Stats {
-    fn of(pod: &Pod, usage: &Usage, now: Time) -> Self {
-        let limits = &pod.spec.resources;
-        let percent = |part: Option<u64>, whole: u64| match part {
-            Some(part) if whole > 0 => (part.saturating_mul(100) / whole).min(100),
-            _ => 0,
-        };
-        let memory_limit = usage.memory_limit_bytes.unwrap_or(limits.memory_bytes);
+    /// Percentages are whole numbers: the original's frontend prints them as they are.
+    pub(crate) fn of(pod: &Pod, usage: Option<&Point>, now: Time) -> Self {
+        let percent = |value: Option<f64>| value.unwrap_or(0.0).clamp(0.0, 100.0).round() as u64;
         let charged_from = pod.run.as_ref().and_then(|run| run.charged_from);
         Self {
-            cpu_usage: percent(usage.cpu_milli, u64::from(limits.cpu_milli)),
-            memory_usage: percent(usage.memory_bytes, memory_limit),
-            gpu_usage: usage.gpu_percent.unwrap_or(0),
+            cpu_usage: percent(usage.and_then(|usage| usage.cpu_percent)),
+            memory_usage: percent(usage.and_then(Point::memory_percent)),
+            gpu_usage: usage.and_then(Point::gpu_percent).unwrap_or(0),
             uptime: charged_from.map_or(0, |from| now.since(from).as_secs()),
-            last_updated: usage.at.unwrap_or(now),
-            cpu_milli: usage.cpu_milli,
-            memory_bytes: usage.memory_bytes,
+            last_updated: usage.map_or(now, |usage| usage.at),
+            cpu_milli: (usage.and_then(|usage| usage.cpu_cores))
+                .map(|cores| (cores * 1000.0).round() as u64),
+            memory_bytes: usage.and_then(|usage| usage.memory_bytes),
+            disk_bytes: usage.and_then(|usage| usage.disk_bytes),
+            volume_bytes: usage.and_then(|usage| usage.volume_bytes),
         }
     }
 }

@@ -10,8 +10,10 @@ use crate::believed::Believed;
 use crate::billing::Unmetered;
 use crate::error::Result;
 use crate::id::Entropy;
+use crate::log::Hubs;
 use crate::loops;
 use crate::memory::{MemoryOrchestrator, MemoryStore};
+use crate::metrics::Metrics;
 use crate::time::SystemClock;
 use crate::{Auth, Billing, Clock, Orchestrator, Store};
 
@@ -101,6 +103,8 @@ impl PlatformBuilder {
             billing: self.billing.unwrap_or_else(|| Arc::new(Unmetered)),
             auth: self.auth.unwrap_or_else(|| Arc::new(AllowAll)),
             clock,
+            metrics: Metrics::new(),
+            hubs: Hubs::default(),
             entropy: self.entropy,
             settings: self.settings,
             capacity: Mutex::new(None),

@@ -10,7 +10,7 @@ use super::verbs::wake;
 use crate::auth::{Action, Identity, Owner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{GpuId, PodId, UserId};
-use crate::orchestrator::{Capacity, LogLine, LogQuery, State, Usage};
+use crate::orchestrator::{Capacity, LogLine, LogQuery, State};
 use crate::pod::{Pod, Run};
 use crate::pricing::{GpuEntry, PriceList};
 use crate::store::{Changes, Page, PodFilter, PodQuery, UserQuery};
@@ -100,26 +100,6 @@ impl Platform {
         }
     }
 
-    /// What the pod's run uses now; nothing if it does not run.
-    ///
-    /// # Errors
-    /// `NotFound`, `Unreachable`.
-    pub async fn usage(&self, who: &Identity, id: PodId) -> Result<Usage> {
-        self.usage_of(&self.allowed(who, Action::Read, id).await?)
-            .await
-    }
-
-    /// What the run of a pod that was read just now uses; nothing if it does not run.
-    ///
-    /// # Errors
-    /// `Unreachable`.
-    pub async fn usage_of(&self, pod: &Pod) -> Result<Usage> {
-        match started(pod) {
-            Some(run) => self.0.orchestrator.usage(pod.run_id(run)).await,
-            None => Ok(Usage::default()),
-        }
-    }
-
     /// The place of a pod in the queue for its GPU, from 1; `None` if it does not wait.
     ///
     /// # Errors
@@ -195,7 +175,7 @@ impl Platform {
     }
 
     /// The pod, if the caller may do that to it. A tombstone is not there.
-    pub(super) async fn allowed(&self, who: &Identity, action: Action, id: PodId) -> Result<Pod> {
+    pub(crate) async fn allowed(&self, who: &Identity, action: Action, id: PodId) -> Result<Pod> {
         let pod = self
             .0
             .store

@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use neuropod_core::id::DeviceId;
-use neuropod_core::orchestrator::Device;
+use neuropod_core::orchestrator::{Device, GpuUsage};
+use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use nvml_wrapper::error::NvmlError;
 use tracing::{debug, info, warn};
-
-use super::GpuUsage;
 
 /// The driver may have to wake the GPUs first, which takes seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,9 +48,10 @@ impl Nvml {
         known.0.values().cloned().collect()
     }
 
-    pub(super) async fn usage(&self, ids: Vec<DeviceId>) -> GpuUsage {
-        let usage = self.ask(move |library| Ok(usage(library, &ids))).await;
-        usage.unwrap_or_default()
+    pub(super) async fn usage(&self, ids: Vec<DeviceId>) -> Vec<GpuUsage> {
+        let unknown = ids.iter().cloned().map(GpuUsage::unknown).collect();
+        let measure = move |library: &_| Ok(ids.iter().map(|id| usage(library, id)).collect());
+        self.ask(measure).await.unwrap_or(unknown)
     }
 
     /// What the library answers; `None` if there is none, or it fails, or does not answer.
@@ -146,20 +146,20 @@ fn device(gpu: &nvml_wrapper::Device<'_>) -> Option<Device> {
     })
 }
 
-fn usage(library: &nvml_wrapper::Nvml, ids: &[DeviceId]) -> GpuUsage {
-    let gpus = ids.iter().map(|id| library.device_by_uuid(id.as_str()));
-    let gpus: Result<Vec<_>, _> = gpus.collect();
-    let gpus = gpus.unwrap_or_default();
-    let percents = gpus
-        .iter()
-        .map(|gpu| Some(gpu.utilization_rates().ok()?.gpu));
-    let memory = gpus.iter().map(|gpu| Some(gpu.memory_info().ok()?.used));
-    let count = u32::try_from(gpus.len()).unwrap_or(u32::MAX);
+/// What one does; a part of a GPU does not tell all of it.
+fn usage(library: &nvml_wrapper::Nvml, id: &DeviceId) -> GpuUsage {
+    let unknown = GpuUsage::unknown(id.clone());
+    let Ok(gpu) = library.device_by_uuid(id.as_str()) else {
+        return unknown;
+    };
+    let memory = gpu.memory_info().ok();
     GpuUsage {
-        percent: percents
-            .sum::<Option<u32>>()
-            .and_then(|sum| sum.checked_div(count)),
-        memory_bytes: memory.sum::<Option<u64>>().filter(|_| count > 0),
+        percent: gpu.utilization_rates().ok().map(|rates| rates.gpu),
+        memory_bytes: memory.as_ref().map(|memory| memory.used),
+        memory_total_bytes: memory.map(|memory| memory.total),
+        celsius: gpu.temperature(TemperatureSensor::Gpu).ok(),
+        milliwatts: gpu.power_usage().ok(),
+        ..unknown
     }
 }
 

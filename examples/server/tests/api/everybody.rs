@@ -40,6 +40,7 @@ const ROWS: &[(&str, May, u16)] = &[
     ("stopPod", May::Owners, 200),
     ("getPodConnections", May::Owners, 200),
     ("getPodLogs", May::Owners, 200),
+    ("getPodMetrics", May::Owners, 200),
     ("getBalance", May::Owners, 200),
     ("getStatement", May::Owners, 200),
     ("getUsage", May::Owners, 200),

@@ -9,6 +9,7 @@ mod forged;
 mod fuzzed;
 mod google;
 mod ledger;
+mod live;
 mod money;
 #[path = "../../../../neuropod-oidc/tests/support/mod.rs"]
 mod oidc;

@@ -29,6 +29,7 @@ mod jupyter;
 mod jupyter_images;
 mod kill9;
 mod lifecycles;
+mod live;
 mod outage;
 mod own_engine;
 #[path = "../../../../neuropod-store/tests/stress/own_postgres.rs"]

@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 
 #[derive(Debug, Clone)]
@@ -67,6 +67,23 @@ impl Request {
         self.try_send().await.unwrap()
     }
 
+    /// Reads events of an answer that goes on.
+    pub(crate) async fn events(self) -> Events {
+        // Of an earlier version of HTTP, so that no chunks are between them.
+        let asked = self.header("accept", "text/event-stream");
+        let head = asked.head.replacen("HTTP/1.1", "HTTP/1.0", 1);
+        let mut stream = TcpStream::connect(asked.to).await.unwrap();
+        let head = format!("{head}host: {}\r\n\r\n", asked.to);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut events = Events {
+            lines: BufReader::new(stream).lines(),
+        };
+        let status = events.line().await.expect("a status");
+        assert!(status.contains(" 200 "), "{status}");
+        while events.line().await.is_some_and(|line| !line.is_empty()) {}
+        events
+    }
+
     /// Fails if the server is not there, or goes before its answer is complete.
     pub(crate) async fn try_send(self) -> io::Result<Answer> {
         let host = if self.head.contains("\r\nhost:") {
@@ -99,6 +116,41 @@ impl Request {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(answer)
+    }
+}
+
+/// An answer that goes on.
+#[derive(Debug)]
+pub(crate) struct Events {
+    lines: Lines<BufReader<TcpStream>>,
+}
+
+/// One event.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) kind: String,
+    pub(crate) id: String,
+    pub(crate) data: String,
+}
+
+impl Events {
+    async fn line(&mut self) -> Option<String> {
+        self.lines.next_line().await.ok().flatten()
+    }
+
+    /// The next one; `None` once the server has ended the answer.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        let mut event = Event::default();
+        loop {
+            let line = self.line().await?;
+            match line.split_once(": ") {
+                Some(("event", kind)) => event.kind = kind.to_owned(),
+                Some(("id", id)) => event.id = id.to_owned(),
+                Some(("data", data)) => event.data = data.to_owned(),
+                _ if line.is_empty() && event != Event::default() => return Some(event),
+                _ => {}
+            }
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::id::{PodId, RunId};
 use crate::memory::MemoryOrchestrator;
 use crate::orchestrator::{
-    Capacity, Ensured, Fence, Found, LogLine, LogQuery, Seen, State, Usage, Workload,
+    Capacity, Ensured, Fence, Found, GpuUsage, LogLine, LogQuery, Seen, State, Usage, Workload,
 };
 use promises::{CASES, Promise};
 
@@ -176,7 +176,10 @@ impl Orchestrator for Broken {
     async fn usage(&self, run: RunId) -> Result<Usage> {
         let mut usage = self.inner.usage(run).await?;
         if self.breaks(Promise::UnknownIsNotZero) {
-            usage.gpu_percent = Some(0);
+            usage.gpus.push(GpuUsage {
+                percent: Some(0),
+                ..GpuUsage::unknown("GPU-0".into())
+            });
         }
         Ok(usage)
     }

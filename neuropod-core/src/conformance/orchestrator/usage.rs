@@ -48,7 +48,8 @@ async fn usage_of_no_device_is_unknown(s: Arc<Subject>) -> Able {
     let w = s.workload(Program::Sleeps)?;
     s.start(&w).await;
     let used = usage(&s, &w).await;
-    assert_eq!((used.gpu_percent, used.gpu_memory_bytes), (None, None));
+    assert_eq!(used.gpus, []);
+    assert_eq!((used.gpu_percent(), used.gpu_memory_bytes()), (None, None));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::behaviour::Behaviour;
 use crate::error::RetryCause;
 use crate::id::{DeviceId, RunId};
-use crate::orchestrator::{ExitCause, Instance, PortMap, State, Usage, Workload};
+use crate::orchestrator::{ExitCause, GpuUsage, Instance, PortMap, State, Usage, Workload};
 use crate::pod::{Endpoint, Reason};
 use crate::time::Time;
 
@@ -192,7 +192,19 @@ impl Container {
         Usage {
             at: Some(now),
             memory_limit_bytes: Some(self.memory_bytes),
+            gpus: self.gpus(),
             ..self.behaviour.usage.clone()
         }
+    }
+
+    /// Its devices do what the behaviour says of the first, the second and so on, whatever they are called there.
+    fn gpus(&self) -> Vec<GpuUsage> {
+        let told = self.behaviour.usage.gpus.iter().map(Some);
+        let told = told.chain(std::iter::repeat(None));
+        let gpu = |(uuid, told): (&DeviceId, Option<&GpuUsage>)| GpuUsage {
+            uuid: uuid.clone(),
+            ..told.map_or_else(|| GpuUsage::unknown(uuid.clone()), GpuUsage::clone)
+        };
+        self.devices.iter().zip(told).map(gpu).collect()
     }
 }

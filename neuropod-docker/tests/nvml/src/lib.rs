@@ -33,6 +33,11 @@ pub const PERCENT: u32 = 37;
 /// How much of each memory is used.
 pub const USED_MIB: u64 = 1024;
 
+/// How warm the first GPU is, in degrees Celsius.
+pub const CELSIUS: u32 = 61;
+/// The power it takes, in thousandths of a watt.
+pub const MILLIWATTS: u32 = 34_500;
+
 /// All there are.
 pub const DEVICES: [Device; 4] = [
     Device {
@@ -197,6 +202,28 @@ unsafe extern "C" fn nvmlDeviceGetUtilizationRates(gpu: Handle, out: *mut Utiliz
         } else {
             NOT_SUPPORTED
         }
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetTemperature(
+    gpu: Handle,
+    _sensor: c_uint,
+    out: *mut c_uint,
+) -> c_uint {
+    of_a_whole_one(gpu, out, CELSIUS)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetPowerUsage(gpu: Handle, out: *mut c_uint) -> c_uint {
+    of_a_whole_one(gpu, out, MILLIWATTS)
+}
+
+/// A part of a GPU tells neither.
+fn of_a_whole_one(gpu: Handle, out: *mut c_uint, value: c_uint) -> c_uint {
+    about(gpu, |place, _| match place {
+        0 => unsafe { give(out, value) },
+        _ => NOT_SUPPORTED,
     })
 }
 

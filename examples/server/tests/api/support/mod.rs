@@ -21,6 +21,7 @@ use futures::{FutureExt, StreamExt};
 use neuropod::auth::Sessions;
 use neuropod::billing::{Prepaid, Unmetered};
 use neuropod::memory::{Behaviour, MemoryOrchestrator, MemoryStore};
+use neuropod::orchestrator::Usage;
 use neuropod::time::SystemClock;
 use neuropod::{Auth, Billing, Clock, Platform, Store};
 use neuropod_server::{Bills, Config, router};
@@ -87,6 +88,11 @@ impl Server {
                 "demo",
                 Behaviour {
                     prints: vec![(Default::default(), "hello".to_owned())],
+                    usage: Usage {
+                        cpu_milli: Some(500),
+                        memory_bytes: Some(32 << 20),
+                        ..Usage::default()
+                    },
                     ..Behaviour::default()
                 },
             )
