@@ -54,6 +54,12 @@ pub trait Auth: fmt::Debug + Send + Sync + 'static {
         ))
     }
 
+    /// When the session that `who` came with ends by itself; `None` if it does not, or has ended.
+    async fn ends_at(&self, who: &Identity) -> Result<Option<Time>> {
+        let _ = who;
+        Ok(None)
+    }
+
     /// Ends the session that `who` came with. One that has ended is no error.
     async fn sign_out(&self, who: &Identity) -> Result<()> {
         let _ = who;

@@ -273,6 +273,9 @@ impl<T: Store + Clone> Store for Faulty<T> {
     async fn events(&self, query: &EventQuery) -> Result<EventPage> {
         faulty!(self.events(query))
     }
+    async fn newest(&self) -> Result<String> {
+        faulty!(self.newest())
+    }
     async fn changed(&self) -> Result<BoxStream<'static, ()>> {
         faulty!(self.changed())
     }

@@ -74,6 +74,7 @@ forward!(Store {
     async fn documents(query: &DocQuery) -> Result<Page<Document>>;
     async fn claim(claim: &Claim) -> Result<Vec<Work>>;
     async fn events(query: &EventQuery) -> Result<EventPage>;
+    async fn newest() -> Result<String>;
     async fn changed() -> Result<BoxStream<'static, ()>>;
     async fn installation() -> Result<String>;
 });
@@ -93,5 +94,6 @@ forward!(Auth {
     async fn authorize(who: &Identity, action: Action, owner: Owner) -> Result<()>;
     async fn sign_in(credential: &Credential) -> Result<SignedIn>;
     async fn sign_out(who: &Identity) -> Result<()>;
+    async fn ends_at(who: &Identity) -> Result<Option<Time>>;
     async fn changed(user: UserId) -> ();
 });

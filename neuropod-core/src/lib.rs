@@ -19,6 +19,7 @@ pub mod event;
 mod farewell;
 #[cfg(feature = "testing")]
 pub mod fault;
+pub mod feed;
 #[cfg(test)]
 mod fixture;
 mod forward;
@@ -59,6 +60,7 @@ pub mod template;
 pub mod time;
 pub mod usage;
 pub mod user;
+pub mod visit;
 pub mod wish;
 mod workload;
 

@@ -25,6 +25,7 @@ use crate::believed::Believed;
 use crate::decide::CLOCK_SPREAD;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, NewEvent};
+use crate::feed::Feed;
 use crate::id::{AccountId, Entropy, PodId, RunId};
 use crate::log::Hubs;
 use crate::metrics::Metrics;
@@ -79,6 +80,7 @@ pub(crate) struct Parts {
     dry: Believed<AccountId, Option<Time>>,
     pub(crate) metrics: Metrics,
     pub(crate) hubs: Hubs,
+    pub(crate) feed: Feed,
 }
 
 impl std::ops::Deref for Core {

@@ -10,12 +10,12 @@ use tracing::{debug, warn};
 use crate::claimed::Claimed;
 use crate::decide::{self, End, Looked, Started, Step, decide};
 use crate::error::{Error, ErrorKind, Result, RetryCause};
-use crate::event::EventKind;
+use crate::event::{EventKind, NewEvent};
 use crate::id::{AccountId, PodId, RunId};
 use crate::life;
 use crate::orchestrator::{Ensured, Seen};
 use crate::platform::Core;
-use crate::pod::{Desired, Pod, Reason};
+use crate::pod::{Desired, Phase, Pod, Reason};
 use crate::queue;
 use crate::rule::{Rule, broken};
 use crate::store::{Changes, Condition, LeaseChange, Wake, WorkKey};
@@ -412,10 +412,29 @@ pub(crate) async fn commit(
             .events
             .push(core.pod_event(EventKind::PodUpdate, &after));
     }
+    if after.phase() == Phase::Error && before.phase() != Phase::Error {
+        changes.events.push(failed(core, &after));
+    }
     changes.pods.push(after.clone());
     core.commit(changes).await?;
     after.version += 1;
     Ok(after)
+}
+
+/// Tells administrators of a pod that the platform could not give.
+fn failed(core: &Core, pod: &Pod) -> NewEvent {
+    let why = pod.message.as_deref().unwrap_or("No reason is known.");
+    NewEvent {
+        kind: EventKind::AdminNotice,
+        owner: None,
+        body: serde_json::json!({
+            "kind": "podFailed",
+            "userId": pod.owner,
+            "reason": pod.reason,
+            "message": format!("Pod {} ({}) failed. {why}", pod.spec.name, pod.id),
+        }),
+        ..core.pod_event(EventKind::AdminNotice, pod)
+    }
 }
 
 /// The same amid a pass, which goes on.

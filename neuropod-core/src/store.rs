@@ -74,6 +74,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// commit has returned, once no earlier one can come. They are kept until there is one that is 7 days younger.
     async fn events(&self, query: &EventQuery) -> Result<EventPage>;
 
+    /// The cursor after every event that shows now: asked from there, only later ones come.
+    async fn newest(&self) -> Result<String>;
+
     /// Hints that events or due work may exist; may be silent for ever.
     async fn changed(&self) -> Result<BoxStream<'static, ()>>;
 

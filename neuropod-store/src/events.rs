@@ -173,6 +173,24 @@ pub(crate) async fn page(
     read.await.map_err(|e| ours(e, "read events"))
 }
 
+/// The cursor of the last event that shows; where there is none, of the last one that was removed.
+pub(crate) async fn newest(pool: &AnyPool, dialect: Dialect, installation: &str) -> Result<String> {
+    let horizon = dialect.horizon();
+    let sql = format!(
+        "SELECT COALESCE(e.epoch, life.gone_epoch), COALESCE(e.xid, life.gone_xid), \
+             COALESCE(e.n, life.gone_n) \
+         FROM life LEFT JOIN ( \
+             SELECT epoch, xid, n FROM events \
+             WHERE (epoch, xid) < (SELECT epoch, {horizon} FROM life) \
+             ORDER BY epoch DESC, xid DESC, n DESC LIMIT 1) AS e ON 1 = 1"
+    );
+    let read = async {
+        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await?;
+        Ok(format!("{installation}.{}", Position::read(&row, 0)?))
+    };
+    read.await.map_err(|e| ours(e, "find the last event"))
+}
+
 /// Events, and what is known of the order at the same instant.
 struct Found {
     /// The last one that was removed for its age.

@@ -144,6 +144,10 @@ impl Store for SqlStore {
         events::page(&self.pool, self.dialect, &self.installation, query).await
     }
 
+    async fn newest(&self) -> Result<String> {
+        events::newest(&self.pool, self.dialect, &self.installation).await
+    }
+
     async fn changed(&self) -> Result<BoxStream<'static, ()>> {
         Ok(self.hints.stream())
     }

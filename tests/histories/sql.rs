@@ -112,6 +112,9 @@ impl Store for Held {
         let query = query.to_owned();
         self.ask(|store| async move { store.events(&query).await })
     }
+    async fn newest(&self) -> Result<String> {
+        self.ask(|store| async move { store.newest().await })
+    }
     async fn changed(&self) -> Result<BoxStream<'static, ()>> {
         self.ask(|store| async move { store.changed().await })
     }

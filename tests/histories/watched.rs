@@ -368,6 +368,9 @@ impl Store for WatchedStore {
     async fn events(&self, query: &EventQuery) -> Result<EventPage> {
         self.inner.events(query).await
     }
+    async fn newest(&self) -> Result<String> {
+        self.inner.newest().await
+    }
     async fn changed(&self) -> Result<BoxStream<'static, ()>> {
         self.inner.changed().await
     }

@@ -14,6 +14,7 @@ use super::{Auth, Credential, Identity, Issuer, Person, SignedIn};
 use crate::activity::{self, Did};
 use crate::believed::Believed;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::NewEvent;
 use crate::id::{Entropy, UserId};
 use crate::pod::Secret;
 use crate::store::{Changes, DocChange, Document, Store, StoreExt};
@@ -183,12 +184,13 @@ impl Sessions {
             return Err(not_signed_in());
         }
         let session = self.store.document(SESSION, &claims.jti, now).await?;
-        let session = session.ok_or_else(not_signed_in)?;
+        // Whoever shows a token of ours is no stranger, and may know why it is good for nothing.
+        let session = session.ok_or_else(|| refused("This session has ended. Sign in again."))?;
         let user = self
             .user_of(&session)
             .await?
             .filter(|user| user.id == claims.id);
-        let user = user.ok_or_else(not_signed_in)?;
+        let user = user.ok_or_else(|| refused("This user is not there any more."))?;
         in_good_standing(&user)?;
         let ends = Time::from_micros(claims.exp.saturating_mul(1_000_000));
         let identity = Identity {
@@ -246,6 +248,15 @@ impl Auth for Sessions {
         })
     }
 
+    async fn ends_at(&self, who: &Identity) -> Result<Option<Time>> {
+        let Some(key) = &who.session else {
+            return Ok(None);
+        };
+        let now = self.clock.now();
+        let session = self.store.document(SESSION, key, now).await?;
+        Ok(session.and_then(|session| session.expires_at))
+    }
+
     async fn sign_out(&self, who: &Identity) -> Result<()> {
         let Some(key) = &who.session else {
             return Ok(());
@@ -260,6 +271,7 @@ impl Auth for Sessions {
                 DocChange::remove(&session),
                 self.did(now, who.user.id, Did::Logout, json!({})),
             ],
+            events: vec![NewEvent::access_changed(who.user.id, now)],
             ..Changes::default()
         };
         let written = self.store.commit(&changes).await;
@@ -302,10 +314,11 @@ fn in_good_standing(user: &User) -> Result<()> {
 
 /// One text for all, so that it tells a stranger nothing.
 fn not_signed_in() -> Error {
-    Error::new(
-        ErrorKind::Unauthenticated,
-        "Sign in first: there is no session token, or it is not valid any more.",
-    )
+    refused("Sign in first: there is no session token, or it is not valid any more.")
+}
+
+fn refused(why: &str) -> Error {
+    Error::new(ErrorKind::Unauthenticated, why)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -401,6 +401,11 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn newest(&self) -> Result<String> {
+        let rows = self.rows();
+        Ok(self.cursor(rows.events_gone + rows.events.len() as u64))
+    }
+
     async fn changed(&self) -> Result<BoxStream<'static, ()>> {
         let hints = self.changed.subscribe();
         Ok(stream::unfold(hints, |mut hints| async {

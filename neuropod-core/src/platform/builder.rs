@@ -9,6 +9,7 @@ use crate::auth::AllowAll;
 use crate::believed::Believed;
 use crate::billing::Unmetered;
 use crate::error::Result;
+use crate::feed::Feed;
 use crate::id::Entropy;
 use crate::log::Hubs;
 use crate::loops;
@@ -111,6 +112,7 @@ impl PlatformBuilder {
             reported: Mutex::default(),
             looks: Looks::default(),
             dry: Believed::default(),
+            feed: Feed::default(),
         }));
         seed(&core).await?;
         loops::start(&core).await?;

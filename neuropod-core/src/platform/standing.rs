@@ -76,6 +76,7 @@ impl Platform {
             changes
                 .events
                 .push(notice(core, "userSuspended", id, &told));
+            changes.events.push(NewEvent::access_changed(id, now));
             changes.users.push(User {
                 standing: Standing::Suspended,
                 ..user
@@ -158,6 +159,8 @@ impl Platform {
             changes
                 .documents
                 .push(core.did(who, Did::UserDeleted, details));
+            let now = core.clock.now();
+            changes.events.push(NewEvent::access_changed(id, now));
             changes.wakes.push(Wake {
                 key: WorkKey::Account(AccountId::of(id)),
                 at: core.clock.now(),

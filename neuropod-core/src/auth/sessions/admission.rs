@@ -6,6 +6,7 @@ use super::{ATTEMPTS, EMAIL, IDENTITY, SESSION, Sessions, about, in_good_standin
 use crate::activity::Did;
 use crate::auth::Person;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::NewEvent;
 use crate::id::{AccountId, UserId};
 use crate::money::Money;
 use crate::platform::prices_in;
@@ -69,6 +70,10 @@ impl Sessions {
         };
         if is_new || user != before {
             changes.users.push(user.clone());
+        }
+        if !is_new && before.role != role {
+            let event = NewEvent::access_changed(user.id, now);
+            changes.events.push(event);
         }
         if is_new || before.role != role {
             let account = AccountId::of(user.id);

@@ -15,6 +15,7 @@ pub(super) fn cases() -> impl IntoIterator<Item = Case<dyn Store>> {
         events_of_a_refused_commit_do_not_come,
         pages_of_events_cover_each_once,
         a_cursor_goes_on_where_it_was,
+        the_newest_cursor_is_after_all_that_shows,
         a_cursor_before_the_first_event_goes_on,
         a_cursor_that_is_none_is_reset,
         a_cursor_that_is_too_old_is_reset,
@@ -124,6 +125,25 @@ async fn a_cursor_goes_on_where_it_was(store: Arc<dyn Store>) {
     shown(&store, 6).await;
     let rest = after(&store, Some(&rest.cursor), 1000).await;
     assert_eq!(numbers(&rest.events), [5]);
+}
+
+async fn the_newest_cursor_is_after_all_that_shows(store: Arc<dyn Store>) {
+    for n in 0..3 {
+        let newest = store.newest().await.unwrap();
+        let page = after(&store, Some(&newest), 10).await;
+        assert_eq!((page.events.len(), page.reset), (0, false));
+        accepted(
+            store
+                .commit(&changes([event(2 * n), event(2 * n + 1)]))
+                .await,
+        );
+        shown(&store, 2 * n as usize + 2).await;
+        let page = after(&store, Some(&newest), 10).await;
+        assert_eq!(
+            (numbers(&page.events), page.reset),
+            (vec![2 * n, 2 * n + 1], false)
+        );
+    }
 }
 
 async fn a_cursor_before_the_first_event_goes_on(store: Arc<dyn Store>) {
