@@ -14,6 +14,7 @@ mod folder;
 mod gpu;
 mod http;
 mod limited;
+mod npm;
 mod outside;
 mod postgres;
 mod pypi;

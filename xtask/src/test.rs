@@ -9,6 +9,7 @@ use crate::features;
 use crate::first_pod;
 use crate::folder::Folder;
 use crate::limited;
+use crate::npm;
 use crate::outside;
 use crate::postgres;
 use crate::pypi;
@@ -89,7 +90,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     {
         steps.step("first_pod", || first_pod::prove(&space, docker, &folder));
     }
-    steps.part("Node.js", || node(consent));
+    steps.part("Node.js", || npm::node(consent));
+    let socket_io = steps.part("Socket.IO's own client", || npm::socket_io(consent));
     let browser = steps.part("Chromium", || browser::provide(consent));
     let mut suite = space.command(shell::cargo().get_program(), shell::identity(None)?)?;
     shell::forget_package(&mut suite);
@@ -115,20 +117,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     suite.envs(provider.map(|program| ("NEUROPOD_TEST_OIDC_PROVIDER", program)));
     suite.envs(fuzzer.map(|program| ("NEUROPOD_TEST_SCHEMATHESIS", program)));
     suite.envs(browser.map(|folder| ("NEUROPOD_TEST_BROWSER", folder)));
+    suite.envs(socket_io.map(|folder| ("NEUROPOD_TEST_SOCKET_IO", folder)));
     suite.envs(limited.map(|docker| ("NEUROPOD_TEST_DOCKER_LIMITED", docker.host())));
     suite.envs(database.map(|url| ("NEUROPOD_TEST_POSTGRES", url)));
     steps.tests("suite", &mut suite);
     steps.step("clean-up", || folder.clear());
     steps.print_count();
     steps.finish()
-}
-
-/// Runs a script that was written for the original.
-fn node(consent: Consent) -> Result<()> {
-    if shell::find("node").is_some() {
-        return Ok(());
-    }
-    apt::install(&["nodejs"], "scripts of the original's clients", consent)
 }
 
 fn engine(folder: &Folder, consent: Consent) -> Result<Space> {

@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use neuropod::auth::{Action, Credential, Identity, Owner};
 use neuropod::pod::Secret;
+use neuropod::visit::Visit;
 
 use crate::App;
 use crate::problem::{Problem, Result};
@@ -38,6 +39,18 @@ pub(crate) fn credential(headers: &HeaderMap) -> Credential {
     match token {
         Some(token) => Credential::Bearer(Secret::new(token)),
         None => Credential::Anonymous,
+    }
+}
+
+/// A [`Caller`] who stays.
+#[derive(Debug)]
+pub(crate) struct Visitor(pub(crate) Visit);
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        Ok(Self(app.platform.visit(credential(&parts.headers)).await?))
     }
 }
 

@@ -138,6 +138,14 @@ pub struct Config {
     #[arg(long, env = "NEUROPOD_VOLUME_GRACE", default_value = "7d", value_parser = duration)]
     pub volume_grace: Duration,
 
+    /// How often a socket is asked whether it is still there; less than what lies between cuts a quiet connection after
+    #[arg(long, env = "NEUROPOD_PING_INTERVAL", default_value = "25s", value_parser = duration)]
+    pub ping_interval: Duration,
+
+    /// How long its answer is waited for
+    #[arg(long, env = "NEUROPOD_PING_TIMEOUT", default_value = "60s", value_parser = duration)]
+    pub ping_timeout: Duration,
+
     /// How the log is written
     #[arg(long, env = "NEUROPOD_LOG", value_enum, default_value_t = LogFormat::Text)]
     pub log: LogFormat,

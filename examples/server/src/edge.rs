@@ -50,7 +50,7 @@ pub(crate) async fn edge(State(edge): State<Edge>, request: Request, next: Next)
         Problem::new(StatusCode::FORBIDDEN, "forbidden", message).into_response()
     } else if method == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
-    } else if !trusted && !method.is_safe() {
+    } else if !trusted && (!method.is_safe() || request.headers().contains_key(header::UPGRADE)) {
         let message = "Pages of this origin may not change anything here.";
         Problem::new(StatusCode::FORBIDDEN, "forbidden", message).into_response()
     } else {

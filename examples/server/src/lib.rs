@@ -17,6 +17,7 @@ mod config;
 mod docs;
 mod edge;
 mod etag;
+mod events;
 mod export;
 mod google;
 mod health;
@@ -36,6 +37,7 @@ mod room;
 mod routes;
 mod seed;
 mod serve;
+mod sockets;
 mod status;
 mod templates;
 mod units;
@@ -51,16 +53,18 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use neuropod::pod::Resources;
 use neuropod::{Platform, Time};
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use config::{Backend, Bills, Config, Google, LogFormat};
 pub use ledger::{Command, Ledger, examine};
 pub use seed::seed;
-pub use serve::serve;
+pub use serve::{patient, serve};
 
 use edge::Edge;
 use problem::Problem;
 use room::Room;
+use sockets::Sockets;
 
 /// What the handlers share. They are thin: the rules are the library's.
 #[derive(Debug, Clone)]
@@ -73,6 +77,24 @@ pub(crate) struct App {
     /// What keeps everything: the scheme of its address.
     database: Arc<str>,
     started: Instant,
+    /// Whether what stays open is to end.
+    ending: watch::Receiver<bool>,
+}
+
+/// What a server keeps open: sockets and streams of events.
+#[derive(Debug, Clone)]
+pub struct Open {
+    sockets: Sockets,
+    end: watch::Sender<bool>,
+}
+
+impl Open {
+    /// Tells sockets and streams to come back in a moment, and ends them, within two seconds whatever they do. Before a
+    /// graceful shutdown, which would wait for them for ever.
+    pub async fn end(&self) {
+        self.end.send_replace(true);
+        self.sockets.close().await;
+    }
 }
 
 impl App {
@@ -93,7 +115,17 @@ impl App {
 /// the program serves with `into_make_service_with_connect_info::<SocketAddr>()`, as [`serve()`] does. Where the
 /// configuration names a client id at Google, the platform's [`neuropod::Auth`] is to believe ID tokens:
 /// [`Config::provider`] makes whoever vouches for them.
+///
+/// Two things are for the program that serves them. Sockets whose client takes nothing any more hold their connection until
+/// TCP gives it up: [`patient`] makes a listener do that within 15 seconds. And streams and sockets do not end by
+/// themselves: [`router_with_open`] answers what ends them.
 pub fn router(platform: Platform, config: &Config) -> Router {
+    router_with_open(platform, config).0
+}
+
+/// The same, and what ends the sockets and streams that it keeps open.
+pub fn router_with_open(platform: Platform, config: &Config) -> (Router, Open) {
+    let (end, ending) = watch::channel(false);
     let routes = routes::routes(&platform, config);
     let app = App {
         platform,
@@ -103,18 +135,23 @@ pub fn router(platform: Platform, config: &Config) -> Router {
         limits: Arc::new(rate::Limits::new(config.dev)),
         database: config.database().into(),
         started: Instant::now(),
+        ending,
     };
     let edge = Edge {
         origins: config.origins().into(),
         local_only: config.dev && !config.dev_exposed,
     };
-    routes
+    let (waiting, sockets) = sockets::routes(app.clone(), config);
+    let router = routes
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(Room::default(), room::enter))
+        // Polls wait, and would take the room of others.
+        .merge(waiting)
         .layer(middleware::from_fn_with_state(edge, edge::edge))
-        .with_state(app)
+        .with_state(app);
+    (router, Open { sockets, end })
 }
 
 /// The OpenAPI document of a server that has all operations, as the repository keeps it.

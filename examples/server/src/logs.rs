@@ -125,7 +125,7 @@ pub(crate) async fn logs(
         tail: Some(tail.unwrap_or(LINES)),
         ..LogQuery::default()
     };
-    let text = read(&app, &who, id, &query, since, timestamps);
+    let text = read(&app, &who, id, &query, since, timestamps, BYTES_MAX);
     let text = tokio::time::timeout(BACKEND_PATIENCE, text).await;
     let late = |_| Error::unreachable("The backend does not give the log in time.");
     let mut logs = text.map_err(late)??;
@@ -199,32 +199,34 @@ fn file(
 }
 
 /// The lines as one text; the end of it if it is too long.
-async fn read(
+pub(crate) async fn read(
     app: &App,
     who: &Identity,
     id: PodId,
     query: &LogQuery,
     since: Option<Time>,
     timestamps: bool,
+    most: usize,
 ) -> CoreResult<String> {
     let mut lines = app.platform.logs(who, id, query).await?;
     let mut text = String::new();
     while let Some(line) = lines.next().await {
         shown(&line?, since, timestamps, &mut text);
-        if text.len() > 2 * BYTES_MAX {
-            keep_end(&mut text);
+        if text.len() > 2 * most {
+            keep_end(&mut text, most);
         }
     }
-    keep_end(&mut text);
+    keep_end(&mut text, most);
     Ok(text)
 }
 
-fn keep_end(text: &mut String) {
-    let from = text.ceil_char_boundary(text.len().saturating_sub(BYTES_MAX));
+fn keep_end(text: &mut String, most: usize) {
+    let from = text.ceil_char_boundary(text.len().saturating_sub(most));
     text.drain(..from);
 }
 
-fn nothing_yet(pod: &Pod) -> &'static str {
+/// Why a log is empty.
+pub(crate) fn nothing_yet(pod: &Pod) -> &'static str {
     match pod.phase() {
         Phase::Queued | Phase::Provisioning => "The pod has not started yet, so there is no log.\n",
         Phase::Starting | Phase::Running => "The pod has not written anything yet.\n",

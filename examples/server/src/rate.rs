@@ -19,6 +19,8 @@ pub(crate) struct Limits {
     pub(crate) writes: Rate,
     /// Logins from one address, and of one e-mail address.
     pub(crate) logins: Rate,
+    /// What sockets of one user ask for that has to be looked up. A page asks twice for each of its pods.
+    pub(crate) questions: Rate,
 }
 
 impl Limits {
@@ -28,6 +30,7 @@ impl Limits {
         Self {
             writes: Rate::new(Duration::from_millis(50) / times, 200 * times),
             logins: Rate::new(Duration::from_secs(6) / times, 30 * times),
+            questions: Rate::new(Duration::from_millis(50) / times, 400 * times),
         }
     }
 

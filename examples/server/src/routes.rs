@@ -10,8 +10,8 @@ use crate::client::client;
 use crate::config::Config;
 use crate::docs::docs;
 use crate::{
-    App, account, admin, ask, billing, catalogue, export, google, health, logs, metrics, openapi,
-    pods, prices, status, templates, users,
+    App, account, admin, ask, billing, catalogue, events, export, google, health, logs, metrics,
+    openapi, pods, prices, status, templates, users,
 };
 
 /// The routes, the document among them.
@@ -56,6 +56,7 @@ fn operations(development: bool) -> OpenApiRouter<App> {
         .routes(routes!(pods::connections))
         .routes(routes!(logs::logs))
         .routes(routes!(metrics::metrics))
+        .routes(routes!(events::follow))
         .routes(routes!(ask::quote))
         .routes(routes!(billing::balance))
         .routes(routes!(billing::statement))

@@ -4,17 +4,38 @@ use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::serve::{ListenerExt, TapIo};
 use neuropod::{Error, Result};
-use tokio::net::TcpListener;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::{assemble, router};
+use crate::{assemble, router_with_open};
 
 /// What requests and passes under way have left once the server is told to end, out of the ten seconds that
 /// supervisors give before they kill.
 const GRACE: Duration = Duration::from_secs(8);
+
+/// How long a client may leave what was sent to it in its hands before its connection is given up.
+const TAKES_NOTHING: Duration = Duration::from_secs(15);
+
+/// Makes connections of `listener` end when their client takes nothing for 15 seconds. Nothing else ends them: a write that
+/// waits holds the socket, its place in memory, and a shutdown.
+pub fn patient(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
+    listener.tap_io(give_up as fn(&mut TcpStream))
+}
+
+fn give_up(stream: &mut TcpStream) {
+    let socket = SockRef::from(&*stream);
+    let set = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_tcp_user_timeout(Some(TAKES_NOTHING)));
+    if let Err(error) = set {
+        tracing::debug!(%error, "a connection has no time limit");
+    }
+}
 
 /// Serves until SIGTERM or SIGINT, then ends within ten seconds.
 ///
@@ -37,16 +58,16 @@ pub async fn serve(config: Config) -> Result<()> {
     let told = |mut ended: watch::Receiver<bool>| async move {
         let _ = ended.wait_for(|&end| end).await;
     };
-    let app = router(platform.clone(), &config);
+    let (app, open) = router_with_open(platform.clone(), &config);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    let http = axum::serve(listener, app).with_graceful_shutdown(told(ended.clone()));
+    let http = axum::serve(patient(listener), app).with_graceful_shutdown(told(ended.clone()));
     let http = tokio::spawn(http.into_future());
     let loops = tokio::spawn(async move { platform.run(told(ended)).await });
 
     signalled.await;
     tracing::info!("ending");
     end.send_replace(true);
-    let all = async { tokio::join!(http, loops) };
+    let all = async { tokio::join!(open.end(), http, loops) };
     if tokio::time::timeout(GRACE, all).await.is_err() {
         tracing::warn!(
             "some requests or passes were cut off; the next start goes on from what is written down"

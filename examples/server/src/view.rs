@@ -134,7 +134,7 @@ pub(crate) struct Connections<'a> {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Service<'a> {
+pub(crate) struct Service<'a> {
     port: u16,
     service_name: &'a str,
     url: String,
@@ -284,6 +284,17 @@ fn accrued(pod: &Pod, now: Time) -> Money {
         .as_ref()
         .map_or(Money::ZERO, |v| funds::volume_total(v, now));
     run + volume
+}
+
+/// By HTTP, and by plain TCP.
+pub(crate) fn all_services<'a>(
+    pod: &'a Pod,
+    public_host: &str,
+) -> (Vec<Service<'a>>, Vec<Service<'a>>) {
+    (
+        services(pod, Proto::Http, public_host),
+        services(pod, Proto::Tcp, public_host),
+    )
 }
 
 fn services<'a>(pod: &'a Pod, proto: Proto, public_host: &str) -> Vec<Service<'a>> {

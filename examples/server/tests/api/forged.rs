@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 
 use crate::google::Site;
 use crate::oidc::{DISCOVERY, Issuer, KEYS, Signer, base64, now};
+use crate::support::wire::Wire;
 use crate::support::{BEN, SECRET};
 use claims::{of_a_provider, of_ours};
 use pattern::{Pattern, forms};
 
-/// Both ways to show a token. What is too long for a header is shown in a body only.
+/// All ways to show a token. What is too long for a header is shown in a body, and to a socket, only.
 async fn show(site: &Site, name: &str, token: &str) {
     let headers = token.len() < 100_000;
     if headers {
@@ -25,7 +26,15 @@ async fn show(site: &Site, name: &str, token: &str) {
             (400..500).contains(&status),
             "{status} to {name} as a session token"
         );
+        let events = site.server.get("/api/events").bearer(token);
+        let status = events.send().await.status;
+        assert!(
+            (400..500).contains(&status),
+            "{status} to {name} as a session token of a stream"
+        );
     }
+    let socket = Wire::knock(site.server.address, "", &json!({ "token": token })).await;
+    assert!(socket.is_err(), "{name} opens a socket");
     let status = site.post(token).await.status;
     assert!(
         (400..500).contains(&status),

@@ -3,7 +3,9 @@
 mod access;
 mod bad_input;
 mod client;
+mod crowd;
 mod edges;
+mod events;
 mod everybody;
 mod forged;
 mod fuzzed;
@@ -21,5 +23,6 @@ mod provider;
 mod replicas;
 mod restart;
 mod shapes;
+mod sockets;
 mod support;
 mod wrong_fields;

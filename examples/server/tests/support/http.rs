@@ -154,6 +154,80 @@ impl Events {
     }
 }
 
+/// An answer that goes on, from its first byte.
+pub(crate) struct Stream {
+    pub(crate) status: u16,
+    stream: TcpStream,
+    text: String,
+}
+
+/// One server-sent event.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Sent {
+    pub(crate) event: String,
+    pub(crate) id: String,
+    pub(crate) data: Value,
+}
+
+impl Request {
+    /// Sends it, and reads what follows the head as it comes.
+    pub(crate) async fn open(self) -> Stream {
+        // So that what comes is not in chunks.
+        let head = self.head.replacen("HTTP/1.1", "HTTP/1.0", 1);
+        let mut stream = TcpStream::connect(self.to).await.unwrap();
+        let head = format!("{head}host: {}\r\n\r\n", self.to);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut opened = Stream {
+            status: 0,
+            stream,
+            text: String::new(),
+        };
+        let head = opened.until("\r\n\r\n").await.expect("a head");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        opened.status = status.expect("a status");
+        opened
+    }
+}
+
+impl Stream {
+    /// What comes before `end`; `None` if nothing more does.
+    async fn until(&mut self, end: &str) -> Option<String> {
+        loop {
+            if let Some((text, rest)) = self.text.split_once(end) {
+                let (text, rest) = (text.to_owned(), rest.to_owned());
+                self.text = rest;
+                return Some(text);
+            }
+            let mut bytes = [0; 4096];
+            let read = self.stream.read(&mut bytes);
+            let read = tokio::time::timeout(std::time::Duration::from_secs(60), read).await;
+            match read.expect("something, in time") {
+                Ok(0) | Err(_) => return None,
+                Ok(n) => self.text += std::str::from_utf8(&bytes[..n]).unwrap(),
+            }
+        }
+    }
+
+    /// The next event, or what begins the stream; heartbeats are left out.
+    pub(crate) async fn next(&mut self) -> Option<Sent> {
+        loop {
+            let text = self.until("\n\n").await?;
+            let mut sent = Sent::default();
+            for line in text.lines() {
+                match line.split_once(": ") {
+                    Some(("event", event)) => sent.event = event.to_owned(),
+                    Some(("id", id)) => sent.id = id.to_owned(),
+                    Some(("data", data)) => sent.data = serde_json::from_str(data).unwrap(),
+                    _ => {}
+                }
+            }
+            if text != ":" {
+                return Some(sent);
+            }
+        }
+    }
+}
+
 impl Answer {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))

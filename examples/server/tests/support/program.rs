@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -61,6 +62,27 @@ impl Program {
     #[allow(dead_code)] // not every test asks
     pub(crate) fn said(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Bytes of its memory that are resident now.
+    #[allow(dead_code)] // not every test asks
+    pub(crate) fn resident(&self) -> u64 {
+        let id = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// As whoever supervises it does: `SIGTERM`, and ten seconds.
+    #[allow(dead_code)] // not every test asks
+    pub(crate) async fn end(mut self) {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(sent.unwrap().success());
+        let ended = tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await;
+        let ended = ended.expect("ends within ten seconds").unwrap();
+        assert!(ended.success(), "{ended}: {}", self.said());
     }
 
     /// Without a chance to write anything more: `SIGKILL`.

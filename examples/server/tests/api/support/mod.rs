@@ -9,7 +9,11 @@ mod http;
 mod operations;
 #[path = "../../support/program.rs"]
 mod program;
+#[path = "../../support/proxy.rs"]
+pub(crate) mod proxy;
 mod scene;
+#[path = "../../support/wire.rs"]
+pub(crate) mod wire;
 pub(crate) mod wrong;
 
 use std::net::SocketAddr;
@@ -29,7 +33,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 pub(crate) use given::{Schema, given};
-pub(crate) use http::{Answer, Request};
+pub(crate) use http::{Answer, Request, Sent, Stream};
 pub(crate) use operations::{Operation, document};
 pub(crate) use program::Program;
 pub(crate) use scene::{Scene, Who};
