@@ -13,6 +13,7 @@ mod first_pod;
 mod folder;
 mod gpu;
 mod http;
+mod jupyterlab;
 mod limited;
 mod npm;
 mod outside;

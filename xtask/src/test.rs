@@ -8,6 +8,7 @@ use crate::effort;
 use crate::features;
 use crate::first_pod;
 use crate::folder::Folder;
+use crate::jupyterlab;
 use crate::limited;
 use crate::npm;
 use crate::outside;
@@ -92,6 +93,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     steps.part("Node.js", || npm::node(consent));
     let socket_io = steps.part("Socket.IO's own client", || npm::socket_io(consent));
+    let lab = space.docker().and_then(|docker| {
+        let image = || jupyterlab::provide(docker, consent);
+        steps.part("JupyterLab", image)
+    });
     let browser = steps.part("Chromium", || browser::provide(consent));
     let mut suite = space.command(shell::cargo().get_program(), shell::identity(None)?)?;
     shell::forget_package(&mut suite);
@@ -116,6 +121,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     suite.envs(registry.map(|program| ("NEUROPOD_TEST_REGISTRY", program)));
     suite.envs(provider.map(|program| ("NEUROPOD_TEST_OIDC_PROVIDER", program)));
     suite.envs(fuzzer.map(|program| ("NEUROPOD_TEST_SCHEMATHESIS", program)));
+    suite.envs(lab.map(|()| ("NEUROPOD_TEST_JUPYTERLAB", jupyterlab::NAME)));
     suite.envs(browser.map(|folder| ("NEUROPOD_TEST_BROWSER", folder)));
     suite.envs(socket_io.map(|folder| ("NEUROPOD_TEST_SOCKET_IO", folder)));
     suite.envs(limited.map(|docker| ("NEUROPOD_TEST_DOCKER_LIMITED", docker.host())));

@@ -132,19 +132,30 @@ async fn get(url: &str) -> Option<(u16, String)> {
 }
 
 /// A server on the tests' engine, and somebody who is signed in.
-struct Scene {
+pub(crate) struct Scene {
     program: Program,
     token: String,
     docker: Docker,
-    folder: std::path::PathBuf,
+    pub(crate) folder: std::path::PathBuf,
 }
 
 impl Scene {
     async fn new(name: &str, ports: &str) -> Option<Self> {
+        Self::with(name, ports, &[]).await
+    }
+
+    /// With these settings too.
+    pub(crate) async fn with(
+        name: &str,
+        ports: &str,
+        more: &[(&'static str, String)],
+    ) -> Option<Self> {
         let host = given("NEUROPOD_TEST_DOCKER")?;
         let folder = folder(name);
         let database = format!("sqlite://{}/pods.db", folder.display());
-        let program = Program::start(&folder, &settings(&host, &database, ports)).await;
+        let mut settings = settings(&host, &database, ports);
+        settings.extend_from_slice(more);
+        let program = Program::start(&folder, &settings).await;
         Some(Self {
             token: sign_in(program.address, "ana@example.com").await,
             program,
@@ -164,7 +175,7 @@ impl Scene {
         answer.json()["data"].clone()
     }
 
-    async fn launch(&self, image: &str, ports: &str, jupyter: bool) -> String {
+    pub(crate) async fn launch(&self, image: &str, ports: &str, jupyter: bool) -> String {
         let mut body = a_pod("beside");
         body["dockerImage"] = json!(image);
         body["ports"] = json!(ports);
@@ -179,7 +190,7 @@ impl Scene {
     }
 
     /// The service of this port, once it is so.
-    async fn service(&self, id: &str, port: u16, so: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn service(&self, id: &str, port: u16, so: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/{id}/connections");
         let of = |all: &Value| {
             let services = all["httpServices"].as_array().unwrap().iter();
@@ -203,13 +214,13 @@ impl Scene {
         }
     }
 
-    async fn log(&self, id: &str) -> String {
+    pub(crate) async fn log(&self, id: &str) -> String {
         let log = self.ask("GET", &format!("/{id}/logs"), Value::Null).await;
         log["logs"].as_str().unwrap().to_owned()
     }
 
     /// Deletes it, and waits until nothing is left.
-    async fn delete(&self, id: &str) {
+    pub(crate) async fn delete(&self, id: &str) {
         self.ask("DELETE", &format!("/{id}"), Value::Null).await;
         let path = format!("/api/pods/{id}");
         let deadline = Instant::now() + WITHIN;
@@ -223,7 +234,7 @@ impl Scene {
         }
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.program.kill().await;
         std::fs::remove_dir_all(&self.folder).unwrap();
     }

@@ -27,6 +27,7 @@ mod jupyter;
 #[path = "../../../../neuropod-docker/tests/support/jupyter.rs"]
 #[allow(unreachable_pub)] // shared with the tests of the backend
 mod jupyter_images;
+mod jupyterlab;
 mod kill9;
 mod lifecycles;
 mod live;
