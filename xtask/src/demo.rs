@@ -6,7 +6,7 @@ use crate::shell;
 use anyhow::{Context, Result, bail};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The image's name.
@@ -32,6 +32,19 @@ pub(crate) fn provide(docker: &Docker) -> Result<()> {
 }
 
 fn make(docker: &Docker, scratch: &Path, mark: &str) -> Result<()> {
+    let archive = root(scratch)?;
+    let (label, value) = mark.split_once(':').unwrap_or_default();
+    let changes = [
+        "ENV PATH=/bin".to_owned(),
+        "EXPOSE 8080".to_owned(),
+        format!("LABEL {}={value}", label.trim_matches('"')),
+        "CMD [\"demo\"]".to_owned(),
+    ];
+    docker.import(NAME, &std::fs::read(archive)?, &changes)
+}
+
+/// An archive of what is in the image.
+pub(crate) fn root(scratch: &Path) -> Result<PathBuf> {
     let package = scratch.join("package");
     let root = scratch.join("root");
     for folder in [
@@ -75,12 +88,5 @@ fn make(docker: &Docker, scratch: &Path, mark: &str) -> Result<()> {
             .arg("--directory")
             .args([&root, Path::new(".")]),
     )?;
-    let (label, value) = mark.split_once(':').unwrap_or_default();
-    let changes = [
-        "ENV PATH=/bin".to_owned(),
-        "EXPOSE 8080".to_owned(),
-        format!("LABEL {}={value}", label.trim_matches('"')),
-        "CMD [\"demo\"]".to_owned(),
-    ];
-    docker.import(NAME, &std::fs::read(archive)?, &changes)
+    Ok(archive)
 }

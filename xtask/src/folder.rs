@@ -1,4 +1,4 @@
-//! The folder in which a test run keeps its engine and its database, and the end of both.
+//! The folder in which a test run keeps its engine, its cluster and its database, and the end of them.
 
 use crate::shell;
 use anyhow::{Context, Result, bail};
@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// What may run in a folder of ours; a person's `tail -f` of a log there is left alone.
 const SERVICES: [&str; 3] = ["dockerd", "containerd", "postgres"];
 
+/// The cluster's folder in ours.
+pub(crate) const CLUSTER: &str = "cluster";
+
 /// Those of them that end the others.
 const LEADERS: [&str; 2] = ["dockerd", "postgres"];
 
@@ -20,6 +23,14 @@ pub(crate) struct Folder {
     path: PathBuf,
     /// The checkout, locked as long as we live: one run at a time.
     _lock: File,
+}
+
+/// A folder that no other checkout has.
+pub(crate) fn place(checkout: &Path, kind: &str) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    checkout.hash(&mut hasher);
+    let number = hasher.finish() as u32;
+    PathBuf::from(format!("/var/tmp/neuropod-{number:08x}{kind}"))
 }
 
 impl Folder {
@@ -32,9 +43,7 @@ impl Folder {
             println!("Waiting for another test run of this checkout to end.");
             lock.lock()?;
         }
-        let mut hasher = DefaultHasher::new();
-        checkout.hash(&mut hasher);
-        let path = PathBuf::from(format!("/var/tmp/neuropod-{:08x}", hasher.finish() as u32));
+        let path = place(checkout, "");
         clear(&path)?;
         std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
         // Others may pass through (the database runs as a user of its own), but not look around.
@@ -66,6 +75,7 @@ fn clear(folder: &Path) -> Result<()> {
     if !folder.exists() {
         return Ok(());
     }
+    crate::cluster::end(&folder.join(CLUSTER))?;
     // INT lets dockerd end its containers, for which it needs its containerd, and PostgreSQL end without waiting for
     // clients.
     for (services, signal, patience) in [(&LEADERS[..], "-INT", 30), (&SERVICES[..], "-KILL", 10)] {

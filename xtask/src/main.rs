@@ -3,6 +3,7 @@
 mod apt;
 mod browser;
 mod check;
+mod cluster;
 mod consent;
 mod demo;
 mod docker;
@@ -34,6 +35,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask up [--yes] [--memory]           set up this machine, start a server, show how to launch a pod
 cargo xtask test [--yes] [--soak] [FILTER]  set up this machine, run the whole suite on real parts
+cargo xtask cluster up|down [--yes]         a Kubernetes cluster of the checkout's own, to look at
 cargo xtask check                           formatting, lints, documentation, licences
 
 --yes     install what is missing without asking (CI=true means the same)
@@ -61,6 +63,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     match verb.as_str() {
         "up" => up::run(&up::Options::parse(rest)?),
         "test" => test::run(&test::Options::parse(rest)?),
+        "cluster" => cluster::run(rest),
         "check" if rest.is_empty() => check::run(),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

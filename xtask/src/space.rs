@@ -4,11 +4,12 @@
 //! engine relies on, and two checkouts would fight over ports. Here all of it is separate, the
 //! loopback device too, and nothing outside can be reached.
 
+use crate::cluster::Cluster;
 use crate::docker::Docker;
 use crate::folder::Folder;
 use crate::gpu;
 use crate::shell;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -89,6 +90,22 @@ impl Space {
     /// The engine, if there is one.
     pub(crate) fn docker(&self) -> Option<&Docker> {
         self.engine.as_ref().map(|engine| &engine.docker)
+    }
+
+    /// Leads from this network to a cluster's, which the tests reach by the addresses of its nodes and pods.
+    pub(crate) fn lead_to(&self, cluster: &Cluster) -> Result<()> {
+        let Some(engine) = &self.engine else {
+            bail!("the tests have no network of their own, which needs a Docker engine");
+        };
+        let (here, there) = (engine.pid.to_string(), cluster.pid().to_string());
+        let script = "nsenter --net --target $0 ip link add cluster type veth peer name tests netns $1 \
+            && nsenter --net --target $0 ip address add 10.251.0.2/24 dev cluster \
+            && nsenter --net --target $0 ip link set cluster up \
+            && nsenter --net --target $1 ip address add 10.251.0.1/24 dev tests \
+            && nsenter --net --target $1 ip link set tests up \
+            && nsenter --net --target $0 ip route add 10.250.0.0/24 via 10.251.0.1 \
+            && nsenter --net --target $0 ip route add 10.244.0.0/16 via 10.251.0.1";
+        shell::run(shell::root("sh")?.args(["-c", script, &here, &there]))
     }
 
     /// Where it is kept what containers with GPUs were asked to be, if there is an engine.

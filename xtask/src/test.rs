@@ -1,13 +1,14 @@
-//! `cargo xtask test`: the whole suite, against a real Docker engine and a real PostgreSQL.
+//! `cargo xtask test`: the whole suite, against a real Docker engine, a real PostgreSQL and a real Kubernetes.
 
 use crate::apt;
 use crate::browser;
+use crate::cluster::{self, Cluster};
 use crate::consent::Consent;
 use crate::demo;
 use crate::effort;
 use crate::features;
 use crate::first_pod;
-use crate::folder::Folder;
+use crate::folder::{CLUSTER, Folder};
 use crate::jupyterlab;
 use crate::limited;
 use crate::npm;
@@ -81,6 +82,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         postgres::install(consent)?;
         postgres::start(&folder, &space)
     });
+    let cluster = steps.part("Kubernetes cluster", || cluster(&folder, &space, consent));
     let registry = steps.part("image registry", || registry::provide(&folder));
     let provider = steps.part("OpenID Connect provider", || {
         pypi::OIDC_PROVIDER.provide(consent)
@@ -118,6 +120,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .gpu_records()
             .map(|records| ("NEUROPOD_TEST_GPU_RECORDS", records)),
     );
+    if let Some(cluster) = cluster.flatten() {
+        suite.env("NEUROPOD_TEST_KUBECONFIG", cluster.kubeconfig());
+        suite.env(
+            "NEUROPOD_TEST_SERVER_KUBECONFIG",
+            cluster.server_kubeconfig(),
+        );
+        suite.env("NEUROPOD_TEST_CONTAINERDS", cluster.containerds());
+    }
     suite.envs(registry.map(|program| ("NEUROPOD_TEST_REGISTRY", program)));
     suite.envs(provider.map(|program| ("NEUROPOD_TEST_OIDC_PROVIDER", program)));
     suite.envs(fuzzer.map(|program| ("NEUROPOD_TEST_SCHEMATHESIS", program)));
@@ -130,6 +140,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.step("clean-up", || folder.clear());
     steps.print_count();
     steps.finish()
+}
+
+/// A cluster of the tests' own, unless the user names another one.
+fn cluster(folder: &Folder, space: &Space, consent: Consent) -> Result<Option<Cluster>> {
+    if let Some(named) = std::env::var_os("NEUROPOD_TEST_KUBECONFIG") {
+        println!("NEUROPOD_TEST_KUBECONFIG names one: {}", named.display());
+        return Ok(None);
+    }
+    let cluster = cluster::start(&folder.path().join(CLUSTER), cluster::provide(consent)?)?;
+    space.lead_to(&cluster)?;
+    Ok(Some(cluster))
 }
 
 fn engine(folder: &Folder, consent: Consent) -> Result<Space> {
