@@ -76,6 +76,21 @@ pub fn progress(pod: &mut Pod, done: u64, now: Time) -> bool {
     true
 }
 
+/// The backend places workloads itself, and has no room for this one now: its time to start begins when there is.
+pub fn waits(pod: &mut Pod, why: &str, now: Time) -> bool {
+    let wished = is_wished(pod);
+    let told = pod.message.as_deref() == Some(why);
+    let Some(run) = pod.run.as_mut().filter(|_| wished) else {
+        return false;
+    };
+    if told && run.start_by > now + START_WITHIN / 2 {
+        return false;
+    }
+    (run.start_by, run.start_limit) = (now + START_WITHIN, now + START_AT_MOST);
+    (pod.reason, pod.message) = (Some(Reason::NoCapacity), Some(why.to_owned()));
+    true
+}
+
 /// Whether its open run is for what its owner wishes now, given up or not.
 fn is_wished(pod: &Pod) -> bool {
     let generation = pod.run.as_ref().map(|run| run.generation);

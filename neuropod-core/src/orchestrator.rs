@@ -206,7 +206,8 @@ pub enum Ensured {
         /// Bytes in all, where known.
         total: Option<u64>,
     },
-    /// The container is there, and started if the fence let it.
+    /// The container is there, and started if the fence let it; or, on a backend that places workloads itself, waits for
+    /// room, and is seen as `Pending` with that reason.
     Present,
     /// The fence said no and what was created is left unstarted, or it was removed meanwhile.
     Fenced,

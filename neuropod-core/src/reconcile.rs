@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result, RetryCause};
 use crate::event::{EventKind, NewEvent};
 use crate::id::{AccountId, PodId, RunId};
 use crate::life;
-use crate::orchestrator::{Ensured, Seen};
+use crate::orchestrator::{Ensured, Seen, State};
 use crate::platform::Core;
 use crate::pod::{Desired, Phase, Pod, Reason};
 use crate::queue;
@@ -170,6 +170,12 @@ async fn step(
             }
         }
         Step::Ensure if *container == Container::Present => {
+            let mut after = pod.clone();
+            if let Some(why) = waiting(&pod, &seen)
+                && life::waits(&mut after, why, looked.after)
+            {
+                write(core, work, &pod, after, Changes::default()).await?;
+            }
             Ok(Next::Done(Some(looked.after + LOOK_AGAIN)))
         }
         Step::Ensure => ensure(core, pod, container, work).await,
@@ -214,6 +220,16 @@ async fn step(
 
 fn again(row: Pod) -> Result<Next> {
     Ok(Next::Again(Some(Box::new(row))))
+}
+
+/// Why the container of the open run, which was brought about, waits for its turn.
+fn waiting<'a>(pod: &Pod, seen: &'a Seen) -> Option<&'a str> {
+    let run = pod.run_id(pod.run.as_ref()?);
+    let of_run = seen.instances.iter().find(|instance| instance.run == run)?;
+    match &of_run.state {
+        State::Pending { reason } if !reason.is_empty() => Some(reason),
+        _ => None,
+    }
 }
 
 async fn remove_stray(core: &Core, pod: &Pod, run: RunId) -> Result<Next> {

@@ -157,3 +157,21 @@ fn what_is_free_is_no_longer_held() {
     let stop = |pod: &mut Pod| assert!(wish::stop(pod, Reason::User, at(1)));
     assert_eq!(free_after(stop), (1, 0, false));
 }
+
+#[test]
+fn what_waits_for_room_has_its_time_to_start_when_there_is_some() {
+    let mut pod = opened();
+    let now = at(300);
+    assert!(waits(&mut pod, "no GPU is free", now));
+    assert_eq!(pod.reason, Some(Reason::NoCapacity));
+    assert_eq!(pod.message.as_deref(), Some("no GPU is free"));
+    assert_eq!(pod.run.as_ref().unwrap().start_by, now + START_WITHIN);
+    assert!(
+        !waits(&mut pod, "no GPU is free", now),
+        "it is written down"
+    );
+    assert!(waits(&mut pod, "no GPU is free", now + START_WITHIN / 2));
+    assert!(waits(&mut pod, "no node is there", now + START_WITHIN / 2));
+    pod.desired = Desired::Stopped;
+    assert!(!waits(&mut pod, "it is not wanted any more", now));
+}
