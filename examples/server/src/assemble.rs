@@ -5,10 +5,11 @@ use std::sync::Arc;
 use neuropod::auth::Sessions;
 use neuropod::billing::{Prepaid, Unmetered};
 use neuropod::docker::{self, DockerOrchestrator};
+use neuropod::k8s::KubernetesOrchestrator;
 use neuropod::memory::{MemoryOrchestrator, MemoryStore};
 use neuropod::sql::SqlStore;
 use neuropod::time::SystemClock;
-use neuropod::{Billing, Clock, Error, ErrorKind, Orchestrator, Platform, Result, Settings, Store};
+use neuropod::{Billing, Clock, Error, Orchestrator, Platform, Result, Settings, Store};
 
 use crate::config::{Backend, Bills, Config};
 
@@ -96,13 +97,25 @@ async fn orchestrator(config: &Config, store: &dyn Store) -> Result<Arc<dyn Orch
             let simulated = MemoryOrchestrator::builder().public_host(&config.public_host);
             Ok(Arc::new(simulated.build()))
         }
-        Backend::Kubernetes => Err(Error::new(
-            ErrorKind::Unsupported,
-            "The Kubernetes backend is not there yet. Use NEUROPOD_ORCHESTRATOR=docker, or memory to look around.",
-        )),
+        Backend::Kubernetes => Ok(Arc::new(kubernetes(config, store).await?)),
         // Docker is all there is to find so far.
         Backend::Docker | Backend::Auto => Ok(Arc::new(docker(config, store).await?)),
     }
+}
+
+async fn kubernetes(config: &Config, store: &dyn Store) -> Result<KubernetesOrchestrator> {
+    let settings = config.cluster(store.installation().await?)?;
+    let namespace = settings.namespace.clone();
+    let connected = KubernetesOrchestrator::connect(settings).await;
+    let cluster = connected.map_err(|e| {
+        Error::unreachable(format!(
+            "No Kubernetes cluster answers: {}. KUBECONFIG names another one, NEUROPOD_ORCHESTRATOR=docker does without.",
+            e.message().trim_end_matches('.')
+        ))
+        .caused_by(e)
+    })?;
+    tracing::info!(namespace, "containers run on Kubernetes");
+    Ok(cluster)
 }
 
 async fn docker(config: &Config, store: &dyn Store) -> Result<DockerOrchestrator> {

@@ -16,7 +16,9 @@ use neuropod::{Error, Result};
 
 use crate::units;
 
+mod cluster;
 mod google;
+pub use cluster::{Cluster, Exposed};
 pub use google::Google;
 
 /// Where the original frontend is developed.
@@ -121,6 +123,10 @@ pub struct Config {
     /// CPUs of one pod
     #[arg(long, env = "POD_CPU_LIMIT", default_value = "2", value_parser = cpu_milli)]
     pub pod_cpu_limit: u32,
+
+    /// The Kubernetes cluster, if one runs the containers
+    #[command(flatten)]
+    pub cluster: Cluster,
 
     /// Who pays for pods
     #[arg(long, env = "NEUROPOD_BILLING", value_enum, default_value_t = Bills::Prepaid)]

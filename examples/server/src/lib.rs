@@ -56,7 +56,7 @@ use neuropod::{Platform, Time};
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use config::{Backend, Bills, Config, Google, LogFormat};
+pub use config::{Backend, Bills, Cluster, Config, Exposed, Google, LogFormat};
 pub use ledger::{Command, Ledger, examine};
 pub use seed::seed;
 pub use serve::{patient, serve};
@@ -76,6 +76,8 @@ pub(crate) struct App {
     limits: Arc<rate::Limits>,
     /// What keeps everything: the scheme of its address.
     database: Arc<str>,
+    /// Where pods run on a cluster, if they do.
+    namespace: Option<Arc<str>>,
     started: Instant,
     /// Whether what stays open is to end.
     ending: watch::Receiver<bool>,
@@ -134,6 +136,7 @@ pub fn router_with_open(platform: Platform, config: &Config) -> (Router, Open) {
         development: config.dev,
         limits: Arc::new(rate::Limits::new(config.dev)),
         database: config.database().into(),
+        namespace: config.namespace().map(Into::into),
         started: Instant::now(),
         ending,
     };

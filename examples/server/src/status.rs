@@ -41,7 +41,7 @@ struct Database {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct Kubernetes {
-    namespace: &'static str,
+    namespace: String,
     status: Connected,
 }
 
@@ -91,10 +91,12 @@ pub(crate) async fn status(State(app): State<App>, _: Admin) -> Result<Json<Data
             name: app.database.to_string(),
             status: Connected::Connected,
         },
-        // No cluster is used so far.
         kubernetes: Kubernetes {
-            namespace: "",
-            status: Connected::Disconnected,
+            namespace: app.namespace.as_deref().unwrap_or_default().to_owned(),
+            status: match (&app.namespace, &backend) {
+                (Some(_), Some(_)) => Connected::Connected,
+                _ => Connected::Disconnected,
+            },
         },
         orchestrator: Orchestrator {
             status: match backend {

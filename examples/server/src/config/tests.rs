@@ -1,4 +1,5 @@
 use super::*;
+use neuropod::k8s::Exposure;
 
 const SECRET: &str = "f2ca1bb6c7e907d06dafe4687e579fce76b37e4e93b7605022da52e6ccc26fd2";
 
@@ -187,4 +188,41 @@ fn browsers_find_the_server_and_the_frontend() {
     );
     let app = ["--dev", "--frontend-url", "https://app.example.com/"];
     assert_eq!(config(&app).frontend().unwrap(), "https://app.example.com");
+}
+
+#[test]
+fn a_cluster_is_used_as_configured() {
+    let cluster = |arguments: &[&str]| config(arguments).cluster("me".to_owned());
+    let plain = cluster(&[]).unwrap();
+    assert_eq!(plain.exposure, Exposure::NodePort);
+    assert_eq!(
+        (plain.storage_class, plain.namespace),
+        (None, "default".to_owned())
+    );
+    assert_eq!(
+        (plain.cpu_request_milli, plain.memory_request_bytes),
+        (Some(1000), Some(6 << 30))
+    );
+    let named = cluster(&[
+        "--domain-suffix",
+        ".neuropod.online",
+        "--storage-class",
+        "fast",
+        "--pull-secrets",
+        "one, two,",
+        "--tls-secret-name",
+        "",
+    ]);
+    let named = named.unwrap();
+    assert_eq!(named.pull_secrets, ["one", "two"]);
+    assert_eq!(named.storage_class.as_deref(), Some("fast"));
+    let expected = Exposure::Ingress {
+        class: "neuropod-nginx".to_owned(),
+        tls_secret: None,
+        domain: "neuropod.online".to_owned(),
+        from_namespace: None,
+    };
+    assert_eq!(named.exposure, expected);
+    let no_domain = cluster(&["--exposure", "ingress"]).unwrap_err();
+    assert!(no_domain.message().contains("DOMAIN_SUFFIX"), "{no_domain}");
 }

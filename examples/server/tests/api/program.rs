@@ -162,9 +162,11 @@ async fn it_says_why_it_does_not_start() {
         "memory:",
         "--orchestrator",
         "kubernetes",
+        "--kubeconfig",
+        "/nonexistent/kubeconfig",
     ])
     .await;
-    assert!(cluster.contains("not there yet"), "{cluster}");
+    assert!(cluster.contains("KUBECONFIG"), "{cluster}");
     for backend in ["auto", "docker"] {
         let engine = "unix:///nonexistent/docker.sock";
         let arguments = [
