@@ -5,6 +5,7 @@
 
 mod accounts;
 pub mod activity;
+mod alarm;
 pub mod auth;
 mod believed;
 pub mod billing;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use tracing::warn;
 
+use crate::alarm::{self, Backend};
 use crate::claimed::Claimed;
 use crate::decide::{Swept, last_seen};
 use crate::error::{ErrorKind, Result};
@@ -71,14 +72,15 @@ async fn sweep(core: &Core, work: &Claimed) -> Result<()> {
         rows_at,
         listed_at: core.clock.now(),
     };
-    let mut strangers = BTreeMap::new();
-    let mut list = core.orchestrator.list().await?;
-    while let Some(found) = list.next().await {
-        let found = found?;
-        if alive.is_strange(&found) {
-            *strangers.entry(found.pod).or_insert(false) |= found.instance.is_some();
-        }
+    let listed = alive.compare(core).await;
+    let seen = match &listed {
+        Ok(_) => Some(Backend::Answers(core.capacity().await.ok())),
+        Err(e) => (*e.kind() == ErrorKind::Unreachable).then_some(Backend::Silent),
+    };
+    if let Some(seen) = seen {
+        alarm::tell(core, BACKEND, &seen).await?;
     }
+    let strangers = listed?;
 
     let next = every(alive.0.len());
     let mut changes = Changes::default();
@@ -156,6 +158,20 @@ impl Alive {
                 return Ok(Self(rows));
             }
         }
+    }
+
+    /// Compares these rows with what the backend has. Answers the pods whose rows have to tell what it is, and whether they
+    /// have a container.
+    async fn compare(&mut self, core: &Core) -> Result<BTreeMap<PodId, bool>> {
+        let mut strangers = BTreeMap::new();
+        let mut list = core.orchestrator.list().await?;
+        while let Some(found) = list.next().await {
+            let found = found?;
+            if self.is_strange(&found) {
+                *strangers.entry(found.pod).or_insert(false) |= found.instance.is_some();
+            }
+        }
+        Ok(strangers)
     }
 
     /// Notes what was found. Answers whether its pod's row has to tell what it is: no open run accounts for it. The

@@ -58,7 +58,7 @@ fn accepts_events(headers: &HeaderMap) -> bool {
 }
 
 impl Reader {
-    /// What is `owner`'s, as long as the reader may read it.
+    /// What is `owner`'s, as long as the reader may read it and the server does not end.
     pub(crate) fn while_allowed<S: Stream>(
         self,
         app: App,
@@ -66,8 +66,12 @@ impl Reader {
         stream: S,
     ) -> impl Stream<Item = S::Item> {
         stream.take_until(async move {
+            let mut ending = app.ending.clone();
             loop {
-                tokio::time::sleep(ASK_EVERY).await;
+                tokio::select! {
+                    _ = ending.wait_for(|&end| end) => break,
+                    () = tokio::time::sleep(ASK_EVERY) => {}
+                }
                 if let Err(error) = self.may_read(&app, owner).await
                     && *error.kind() != ErrorKind::Unreachable
                 {

@@ -307,6 +307,30 @@ mod over_a_scene {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn administrators_are_told_once_that_the_backend_is_silent_and_once_that_it_answers() {
+        let (scene, _) = with_pods(1).await;
+        scene.plan(|operation| Fault {
+            refuse: operation == "list",
+            ..Fault::default()
+        });
+        swept(&scene).await;
+        swept(&scene).await;
+        scene.plan(|_| Fault::default());
+        swept(&scene).await;
+        swept(&scene).await;
+        let all = EventQuery {
+            after: None,
+            limit: 1000,
+        };
+        let events = scene.store.events(&all).await.unwrap().events;
+        let notices = events
+            .iter()
+            .filter(|e| e.event.kind == EventKind::AdminNotice);
+        let kinds: Vec<_> = notices.map(|e| e.event.body["kind"].clone()).collect();
+        assert_eq!(kinds, ["backendUnreachable", "backendRecovered"]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_volume_alone_wakes_a_tombstone_and_no_pod_that_is_alive() {
         let (scene, ids) = with_pods(1).await;
         let id = ids[0];

@@ -119,6 +119,7 @@ pub(super) const CASES: &[(Promise, &[&str])] = &[
             "a_followed_log_ends_with_the_program",
             "a_log_stays_until_its_run_is_removed",
             "usage_of_what_does_not_run_is_unknown",
+            "a_program_with_jupyter_beside_it_is_told_to_end",
         ],
     ),
     (
