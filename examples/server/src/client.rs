@@ -19,38 +19,34 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 
 type File<T> = ([(HeaderName, HeaderValue); 2], T);
 
-const PAGE: &str = include_str!("../../client/index.html");
+const PAGE: &str = include_str!("../client/index.html");
 /// By name: the type, and the text.
 const FILES: [(&str, &str, &str); 6] = [
-    (
-        "style.css",
-        "text/css",
-        include_str!("../../client/style.css"),
-    ),
+    ("style.css", "text/css", include_str!("../client/style.css")),
     (
         "icon.svg",
         "image/svg+xml",
-        include_str!("../../client/icon.svg"),
+        include_str!("../client/icon.svg"),
     ),
     (
         "app.js",
         "text/javascript",
-        include_str!("../../client/app.js"),
+        include_str!("../client/app.js"),
     ),
     (
         "api.js",
         "text/javascript",
-        include_str!("../../client/api.js"),
+        include_str!("../client/api.js"),
     ),
     (
         "live.js",
         "text/javascript",
-        include_str!("../../client/live.js"),
+        include_str!("../client/live.js"),
     ),
     (
         "pods.js",
         "text/javascript",
-        include_str!("../../client/pods.js"),
+        include_str!("../client/pods.js"),
     ),
 ];
 
