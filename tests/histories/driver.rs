@@ -80,8 +80,14 @@ pub(crate) async fn delete_all(world: &World) {
     let admin = world.people[2].clone();
     for pod in world.store.all_pods(PodFilter::Alive).await.unwrap() {
         let deleted = world.replicas[0].platform.delete(&admin, pod.id).await;
-        // A deadline may have been quicker.
-        assert!(deleted.is_ok() || deleted.is_err_and(|e| *e.kind() == ErrorKind::NotFound));
+        match deleted {
+            // A deadline may have been quicker.
+            Err(e) if *e.kind() != ErrorKind::NotFound => {
+                let id = pod.id;
+                world.watch.wrong(format!("{id}: can't be deleted: {e}"));
+            }
+            _ => {}
+        }
     }
 }
 

@@ -87,7 +87,7 @@ async fn on_one_row_each(world: &World) {
 #[test]
 fn a_device_that_is_free_too_early_is_given_to_two() {
     let _broken = break_rule(Rule::DevicesOutliveClose);
-    let mut violations = (0..100).flat_map(|seed| play(seed).violations);
+    let mut violations = (0..1000).flat_map(|seed| play(seed).violations);
     let twice = |v: &String| v.contains("had it at once") || v.contains("another container had");
     let found = violations.find(twice);
     println!("{}", found.expect("nobody noticed"));

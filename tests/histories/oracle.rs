@@ -18,6 +18,8 @@ use crate::world::World;
 /// calls outlast a lease, by how much more.
 const SEEN_LATE: Duration = Duration::from_secs(40);
 const SEEN_LATER: Duration = Duration::from_secs(100);
+/// What a pull and a start take.
+const MAKING: Duration = Duration::from_secs(60);
 /// How far the clocks of two replicas differ at most.
 const SPREAD: Duration = Duration::from_secs(4);
 
@@ -76,7 +78,7 @@ pub(crate) async fn at_rest(world: &World, wished: &BTreeMap<PodId, Desired>) {
 
 /// What a pod at rest lacks.
 async fn unsettled(world: &World, pod: &Pod) -> Option<&'static str> {
-    let run = pod.run.as_ref();
+    let (run, now) = (pod.run.as_ref(), world.replicas[0].platform.clock().now());
     match pod.phase() {
         Phase::Running | Phase::Starting => {
             let seen = neuropod::Orchestrator::observe(&*world.backend, pod.id)
@@ -101,6 +103,8 @@ async fn unsettled(world: &World, pod: &Pod) -> Option<&'static str> {
             (leased.len() < all.len()).then_some("waits for a device although one is free")
         }
         Phase::Provisioning if pod.retry_at.is_some() => None,
+        // It had to wait for a device that others had until just now.
+        Phase::Provisioning if run.is_some_and(|run| now.since(run.opened_at) < MAKING) => None,
         Phase::Provisioning => Some("is still being made"),
         Phase::Stopping => Some("is still being stopped"),
         Phase::Deleting => Some("is still being deleted"),
