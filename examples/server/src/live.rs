@@ -69,7 +69,8 @@ impl Reader {
             let mut ending = app.ending.clone();
             loop {
                 tokio::select! {
-                    _ = ending.wait_for(|&end| end) => break,
+                    // Nobody ends it if whoever could is gone.
+                    Ok(_) = ending.wait_for(|&end| end) => break,
                     () = tokio::time::sleep(ASK_EVERY) => {}
                 }
                 if let Err(error) = self.may_read(&app, owner).await
