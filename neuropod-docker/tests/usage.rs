@@ -100,18 +100,17 @@ async fn what_a_busy_container_uses_is_told_and_what_the_engine_says() {
     assert_eq!(used.gpus, [], "it was given none");
     assert!(used.rx_bytes.is_some() && used.tx_bytes.is_some());
 
-    // Read beside each other, twice: what was burnt between is the same.
+    // A counter that only grows, read between two looks of the engine's own.
     let cpu = |stats: &ContainerStatsResponse| {
         let cpu = stats.cpu_stats.as_ref().and_then(|c| c.cpu_usage.as_ref());
         cpu.and_then(|c| c.total_usage).expect("CPU time") / 1000
     };
-    let (first, engines_first) = (docker.usage(w.run).await.expect("usage"), stats(&w).await);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let (then, engines_then) = (docker.usage(w.run).await.expect("usage"), stats(&w).await);
-    let burnt = then.cpu_micros.unwrap() - first.cpu_micros.unwrap();
-    let engines = cpu(&engines_then) - cpu(&engines_first);
-    println!("burnt {burnt} µs in two seconds; the engine says {engines} µs");
-    assert!(burnt > 0 && burnt.abs_diff(engines) <= engines / 10);
+    let engines_first = stats(&w).await;
+    let then = docker.usage(w.run).await.expect("usage");
+    let engines_then = stats(&w).await;
+    let (least, burnt, most) = (cpu(&engines_first), then.cpu_micros, cpu(&engines_then));
+    println!("burnt {burnt:?} µs; the engine says {least} and {most}");
+    assert!(burnt.is_some_and(|burnt| (least..=most).contains(&burnt)));
     let memory = engines_then.memory_stats.as_ref().expect("memory");
     assert!(then.memory_bytes <= memory.usage, "less the page cache");
     println!(
