@@ -91,8 +91,9 @@ impl Core {
             ),
             _ => e,
         };
-        let transfers = self.billing.credit(credit).await.map_err(conflict)?;
+        // First, since an outside biller has booked it once he is asked.
         let before = self.billing.balance(&credit.account, credit.at).await?;
+        let transfers = self.billing.credit(credit).await.map_err(conflict)?;
         told["newBalance"] = json!(before.available + credit.amount);
         let event = NewEvent {
             kind: EventKind::BalanceUpdate,
