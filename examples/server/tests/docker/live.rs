@@ -124,7 +124,9 @@ async fn what_a_pod_uses_is_told_within_a_tenth_and_a_stopped_one_uses_nothing()
     }
     let row = user.ask("GET", &format!("/api/pods/{pod}")).await;
     let stat = |name: &str| row["stats"][name].as_u64().unwrap();
-    assert_eq!(stat("cpuUsage"), (stat("cpuMilli") + 2) / 5, "{row}");
+    // Over a single second a container may have had a little more than what it may have.
+    let percent = ((stat("cpuMilli") + 2) / 5).min(100);
+    assert_eq!(stat("cpuUsage"), percent, "{row}");
     assert!((20..=30).contains(&row["stats"]["memoryUsage"].as_u64().unwrap()));
 
     user.ask("POST", &format!("/api/pods/{pod}/stop")).await;

@@ -12,6 +12,24 @@ const browser = await puppeteer.launch({
 });
 const page = await browser.newPage();
 page.setDefaultTimeout(90_000);
+
+// A page that says "Idle" may not be connected to the kernel yet: it then drops what it is told to run, as if it had not been.
+async function runUntil(expected) {
+  const printed = (expected) =>
+    [...document.querySelectorAll(".jp-OutputArea-output")].some((out) => out.textContent.includes(expected));
+  for (let tries = 9; ; tries -= 1) {
+    await page.click(".jp-Notebook .jp-CodeCell .cm-content");
+    await page.keyboard.down("Shift");
+    await page.keyboard.press("Enter");
+    await page.keyboard.up("Shift");
+    try {
+      return await page.waitForFunction(printed, { timeout: 10_000 }, expected);
+    } catch (error) {
+      if (tries === 0) throw error;
+    }
+  }
+}
+
 try {
   await page.goto(process.argv[2]);
   const card = ".jp-LauncherCard[data-category=Notebook]";
@@ -23,12 +41,7 @@ try {
   await page.click(cell);
   // What it prints is not what is typed.
   await page.keyboard.type("import os; print('6 * 7 =', 6 * 7, os.getcwd())");
-  await page.keyboard.down("Shift");
-  await page.keyboard.press("Enter");
-  await page.keyboard.up("Shift");
-  await page.waitForFunction(() =>
-    [...document.querySelectorAll(".jp-OutputArea-output")].some((out) => out.textContent.includes("6 * 7 = 42 /workspace")),
-  );
+  await runUntil("6 * 7 = 42 /workspace");
 } catch (error) {
   console.error(page.url().split("?")[0], await page.$eval("body", (body) => body.innerText).catch(String));
   throw error;
