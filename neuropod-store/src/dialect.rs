@@ -45,8 +45,10 @@ impl Dialect {
     /// What each new connection is told.
     pub(crate) fn settings(self) -> &'static str {
         match self {
+            // A cache of 16 MiB a connection, so that the inner pages of 100,000 rows stay in it.
             Self::Sqlite => {
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000"
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
+                 PRAGMA cache_size = -16384"
             }
             // Every statement goes by keys. A plan that was made while a table was small, and kept, must not go
             // through the whole of it later.

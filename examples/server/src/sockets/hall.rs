@@ -28,8 +28,9 @@ use crate::App;
 
 /// How often visits are looked at that are due, and what could not be done is tried again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// So many events are taken together: of several of one pod the last is told.
-const TOGETHER: usize = 256;
+/// So many events are taken together: of several of one pod the last is told. Far fewer than a socket has room for, since
+/// the sockets' own tasks have their turn only after that.
+const TOGETHER: usize = 64;
 /// How long to wait before asking again a store that did not answer.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -365,6 +366,8 @@ async fn run(hall: Arc<Hall>) {
                     }
                 }
                 hall.hand_out(&events, &mut again).await;
+                // A burst must not fill up those who would take it: who is cut is who takes nothing, whatever his turn.
+                tokio::task::yield_now().await;
             }
             _ = ticks.tick() => {
                 for (pod, owner) in std::mem::take(&mut again) {
