@@ -245,7 +245,7 @@ pub enum State {
     },
     /// Its program runs.
     Running {
-        /// Since when, in the backend's time.
+        /// Since when, in the backend's time; Kubernetes tells whole seconds, rounded down.
         started_at: Time,
         /// Where its ports can be reached.
         endpoints: Vec<Endpoint>,
