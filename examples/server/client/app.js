@@ -1,8 +1,9 @@
 // The page: who is signed in, what can be launched, and what there is.
 
 import { Refused, ask, broughtBack, session } from "./api.js";
+import { inside } from "./inside.js";
 import { live } from "./live.js";
-import { element, money, pods } from "./pods.js";
+import { money, pods } from "./pods.js";
 
 const $ = (id) => document.getElementById(id);
 const show = pods($("pods"), act);
@@ -33,7 +34,8 @@ function enter() {
   $("launch-title").tabIndex = -1;
   $("launch-title").focus();
   attempt(offers);
-  watch = live(() => attempt(look));
+  // A refusal says that nobody is signed in any more: a look tells the person so.
+  watch = live(() => attempt(look), () => attempt(look));
 }
 
 function leave() {
@@ -42,7 +44,7 @@ function leave() {
   session.end();
   show([]);
   delete $("pods").dataset.shown;
-  $("log").close();
+  $("inside").close();
   $("sure").close();
   $("desk").hidden = $("account").hidden = true;
   $("entrance").hidden = false;
@@ -79,7 +81,7 @@ async function look() {
 }
 
 async function act(verb, pod) {
-  if (verb === "log") return openLog(pod);
+  if (verb === "inside") return inside(pod, $("inside"));
   if (verb === "delete" && !(await sure(pod))) return;
   const path = `pods/${pod.podId}`;
   await attempt(() => (verb === "delete" ? ask("DELETE", path) : ask("POST", `${path}/${verb}`)));
@@ -95,22 +97,6 @@ function sure(pod) {
   });
 }
 
-function openLog(pod) {
-  const text = $("log-text");
-  $("log-title").textContent = `Log of ${pod.podName}`;
-  text.textContent = "";
-  $("log").showModal();
-  const read = live(() =>
-    attempt(async () => {
-      const { data } = await ask("GET", `pods/${pod.podId}/logs`);
-      const atEnd = text.scrollTop + text.clientHeight >= text.scrollHeight - 4;
-      if (text.textContent !== data.logs) text.textContent = data.logs;
-      if (atEnd) text.scrollTop = text.scrollHeight;
-    }),
-  );
-  $("log").addEventListener("close", () => read.end(), { once: true });
-}
-
 $("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
   const signedIn = await attempt(() => ask("POST", "auth/mock-login", { email: $("email").value }));
@@ -120,6 +106,7 @@ $("sign-in").addEventListener("submit", async (event) => {
 });
 
 $("sign-out").addEventListener("click", async () => {
+  watch?.end();
   await attempt(() => ask("POST", "auth/logout", {}));
   leave();
 });

@@ -1,27 +1,34 @@
-// When to look again: every two seconds while somebody can see the page.
+// When to look again: whenever something has happened, and now and then, since money runs also when nothing happens.
 
-const EVERY = 2000;
+import { stream } from "./stream.js";
 
-export function live(look) {
-  let timer;
-  let ended = false;
-  const next = () => {
-    clearTimeout(timer);
-    if (!ended && !document.hidden) timer = setTimeout(now, EVERY);
-  };
+const EVERY = 10_000;
+
+export function live(look, refused) {
+  let looks;
+  let stale = false;
+  // One look at a time, and one more if something has happened meanwhile.
   const now = async () => {
-    clearTimeout(timer);
-    await look();
-    next();
+    stale = true;
+    looks ??= (async () => {
+      while (stale) {
+        stale = false;
+        await look();
+      }
+      looks = undefined;
+    })();
+    await looks;
   };
-  document.addEventListener("visibilitychange", now);
-  now();
+  const seen = () => document.hidden || now();
+  const events = stream("events", { opened: now, heard: now, refused });
+  const timer = setInterval(seen, EVERY);
+  document.addEventListener("visibilitychange", seen);
   return {
     now,
     end() {
-      ended = true;
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", now);
+      events.end();
+      clearInterval(timer);
+      document.removeEventListener("visibilitychange", seen);
     },
   };
 }

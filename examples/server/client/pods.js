@@ -43,7 +43,7 @@ class Card {
       return made;
     };
     const actions = element("div", { className: "actions" },
-      button("start", "Start", ""), button("stop", "Stop", "plain"), button("log", "Log", "plain"), button("delete", "Delete", "grave"));
+      button("start", "Start", ""), button("stop", "Stop", "plain"), button("inside", "Look inside", "plain"), button("delete", "Delete", "grave"));
     this.node = element("li", {}, element("div", { className: "title" }, this.title, this.state),
       this.about, this.why, this.services, actions);
     this.node.dataset.pod = pod.podId;

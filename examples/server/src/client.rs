@@ -21,7 +21,7 @@ type File<T> = ([(HeaderName, HeaderValue); 2], T);
 
 const PAGE: &str = include_str!("../client/index.html");
 /// By name: the type, and the text.
-const FILES: [(&str, &str, &str); 6] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("style.css", "text/css", include_str!("../client/style.css")),
     (
         "icon.svg",
@@ -42,6 +42,16 @@ const FILES: [(&str, &str, &str); 6] = [
         "live.js",
         "text/javascript",
         include_str!("../client/live.js"),
+    ),
+    (
+        "stream.js",
+        "text/javascript",
+        include_str!("../client/stream.js"),
+    ),
+    (
+        "inside.js",
+        "text/javascript",
+        include_str!("../client/inside.js"),
     ),
     (
         "pods.js",

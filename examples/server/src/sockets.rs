@@ -7,6 +7,7 @@ mod door;
 mod hall;
 mod payload;
 mod seat;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -103,7 +103,12 @@ impl Hall {
         }
     }
 
-    async fn subscribe(&self, socket: &SocketRef, seat: &Seat, data: &Value) -> Result<(), Failed> {
+    async fn subscribe(
+        self: &Arc<Self>,
+        socket: &SocketRef,
+        seat: &Seat,
+        data: &Value,
+    ) -> Result<(), Failed> {
         let id = pod_id(data)?;
         let failed = |e: Error| Failed::of(&e, id, "SUBSCRIPTION_ERROR");
         let pod: PodId = id.parse().map_err(failed)?;
@@ -127,6 +132,7 @@ impl Hall {
         self.say(socket, seat, "podUpdate", &update);
         let told = json!({ "podId": pod, "message": "You are told what becomes of this pod." });
         self.say(socket, seat, "subscribed", &told);
+        self.tell_usage(who, pod);
         Ok(())
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Hall {
     seats: Mutex<HashMap<Sid, (SocketRef, Arc<Seat>)>>,
     /// Sockets that are over, but had no room to be told so.
     stuck: Mutex<Vec<SocketRef>>,
+    /// Pods of which it is told what they use.
+    measured: Mutex<HashSet<PodId>>,
     begun: AtomicBool,
     /// Whether events are followed by now.
     follows: watch::Sender<bool>,
@@ -60,6 +62,7 @@ impl Hall {
             io,
             seats: Mutex::default(),
             stuck: Mutex::default(),
+            measured: Mutex::default(),
             begun: AtomicBool::new(false),
             follows: watch::Sender::new(false),
             closing: AtomicBool::new(false),
@@ -88,6 +91,10 @@ impl Hall {
 
     fn seats(&self) -> MutexGuard<'_, HashMap<Sid, (SocketRef, Arc<Seat>)>> {
         self.seats.lock().expect("no panic while held")
+    }
+
+    pub(super) fn measured(&self) -> MutexGuard<'_, HashSet<PodId>> {
+        self.measured.lock().expect("no panic while held")
     }
 
     fn everybody(&self) -> Vec<(SocketRef, Arc<Seat>)> {
@@ -165,13 +172,18 @@ impl Hall {
     }
 
     /// The sockets in any of some rooms, each once.
-    fn members(&self, rooms: Vec<String>) -> Vec<SocketRef> {
+    pub(super) fn members(&self, rooms: Vec<String>) -> Vec<SocketRef> {
         let namespace = self.io.of("/");
         namespace.map_or_else(Vec::new, |all| all.within(rooms).sockets())
     }
 
     /// Made text once, and for nobody not at all.
-    fn tell(&self, rooms: Vec<String>, event: &str, said: impl FnOnce() -> Option<Box<RawValue>>) {
+    pub(super) fn tell(
+        &self,
+        rooms: Vec<String>,
+        event: &str,
+        said: impl FnOnce() -> Option<Box<RawValue>>,
+    ) {
         let members = self.members(rooms);
         if members.is_empty() {
             return;
@@ -254,8 +266,13 @@ impl Hall {
                     self.tell_created(event, pod, owner).await;
                 }
                 (EventKind::PodDeleted, Some(pod), _) => {
-                    let rooms = [owner, vec![self.pod_room(pod)]].concat();
+                    let room = vec![self.pod_room(pod)];
+                    let rooms = [owner, room.clone()].concat();
                     self.tell(rooms, "podDeleted", || text(&payload::pod_deleted(event)));
+                    // There is no more to be told of it.
+                    for socket in self.members(room.clone()) {
+                        socket.leave(self.pod_room(pod));
+                    }
                 }
                 (EventKind::LowBalance, ..) => {
                     self.tell(owner, "lowBalanceAlert", || {
@@ -338,7 +355,7 @@ fn is_full(sent: Result<(), SendError>) -> bool {
     )
 }
 
-fn text(said: &impl Serialize) -> Option<Box<RawValue>> {
+pub(super) fn text(said: &impl Serialize) -> Option<Box<RawValue>> {
     to_raw_value(said)
         .inspect_err(|error| tracing::error!(%error, "an event can't be written"))
         .ok()

@@ -62,6 +62,11 @@ impl<'a> PodUpdate<'a> {
     }
 }
 
+/// `null` once it does not run any more.
+pub(super) fn pod_metrics(pod: PodId, usage: Option<&Point>, now: Time) -> Value {
+    json!({ "type": "podMetrics", "podId": pod, "metrics": usage, "timestamp": now })
+}
+
 pub(super) fn pod_created(event: &NewEvent, pod: &Pod, email: &str) -> Value {
     json!({
         "type": "podCreated",

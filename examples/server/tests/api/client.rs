@@ -17,10 +17,13 @@ async fn the_page_needs_nothing_from_elsewhere() {
         .filter(|word| word.starts_with("client/"))
         .collect();
     assert_eq!(parts.len(), 3, "{parts:?}");
-    for part in parts
-        .into_iter()
-        .chain(["client/api.js", "client/live.js", "client/pods.js"])
-    {
+    for part in parts.into_iter().chain([
+        "client/api.js",
+        "client/inside.js",
+        "client/live.js",
+        "client/pods.js",
+        "client/stream.js",
+    ]) {
         let file = server.get(&format!("/{part}")).send().await;
         assert_eq!(file.status, 200, "{part}");
         let policy = file.header("content-security-policy").unwrap();

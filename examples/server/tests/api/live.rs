@@ -1,7 +1,8 @@
 //! What a pod does now, to who watches it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::support::wire::Wire;
 use crate::support::{ANA, BEN, Server};
 
 async fn metrics(server: &Server, token: &str, path: &str) -> Value {
@@ -69,6 +70,39 @@ async fn what_a_pod_uses_is_told_live_and_over_time_and_in_its_row() {
         .await
         .json();
     assert_eq!(row["data"]["stats"]["memoryBytes"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_socket_is_told_what_the_pods_use_that_it_has_subscribed_to_and_no_other() {
+    let server = Server::start().await;
+    let token = server.token(ANA).await;
+    let pod = server.launch(&token).await;
+    server.settle().await;
+    let mut socket = Wire::open(server.address, &token).await;
+    let mut beside = Wire::open(server.address, &token).await;
+    socket.ask(1, "subscribe", json!({ "podId": pod })).await;
+    let told = socket.next("podMetrics").await;
+    assert_eq!(told["podId"], pod.as_str());
+    assert_eq!(told["metrics"]["cpuCores"], 0.5);
+    assert_eq!(told["metrics"]["diskBytes"], Value::Null);
+
+    let stop = server.post(&format!("/api/pods/{pod}/stop"));
+    assert_eq!(stop.bearer(&token).send().await.status, 200);
+    server.settle().await;
+    while socket.next("podMetrics").await["metrics"] != Value::Null {}
+    let start = server.post(&format!("/api/pods/{pod}/start"));
+    assert_eq!(start.bearer(&token).send().await.status, 200);
+    server.settle().await;
+    while socket.next("podMetrics").await["metrics"] == Value::Null {}
+
+    beside.ask(1, "ping", Value::Null).await;
+    loop {
+        let (event, _) = beside.event().await.expect("it goes on");
+        assert_ne!(event, "podMetrics");
+        if event == "pong" {
+            break;
+        }
+    }
 }
 
 #[tokio::test]

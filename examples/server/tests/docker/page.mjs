@@ -18,6 +18,9 @@ const browser = await puppeteer.launch({
 const complaints = [];
 const page = await browser.newPage();
 page.setDefaultTimeout(WITHIN);
+await page.evaluateOnNewDocument(() => {
+  window.setInterval = () => 0;
+});
 page.on("console", (said) => ["error", "warn"].includes(said.type()) && complaints.push(said.text()));
 page.on("pageerror", (error) => complaints.push(String(error)));
 page.on("request", (request) => new URL(request.url()).origin === server || complaints.push(request.url()));
@@ -73,11 +76,32 @@ try {
   assert.equal(opened.url(), url);
   await opened.close();
 
-  await press("Log");
-  await page.waitForFunction(() => document.querySelector("#log-text").textContent.includes("serving HTTP on port 8080"));
-  await picture("log", 360, "light");
+  await press("Look inside");
+  await page.waitForFunction(() => document.querySelector("#inside pre").textContent.includes("serving HTTP on port 8080"));
+  const figure = (name, pattern) =>
+    page.waitForFunction(
+      (name, pattern) => [...document.querySelectorAll("#inside dl div")]
+        .some((plot) => plot.querySelector("dt").textContent === name && plot.querySelector("dd").textContent.match(pattern)),
+      {}, name, pattern);
+  await figure("CPU", "^[0-9]+ %$");
+  await figure("Memory", "^[0-9]+ MB of 67 MB$");
+  const shown = await page.$$eval("#inside dl div", (plots) => plots.filter((p) => !p.hidden).map((p) => p.querySelector("dt").textContent));
+  assert.deepEqual(shown, ["CPU", "Memory", "Container disk", "Volume"]);
+  await page.waitForFunction(() => document.querySelector("#inside path").getAttribute("d").includes("L"));
+  await picture("inside", 1000, "light");
+  await picture("inside", 360, "dark");
   await page.keyboard.press("Escape");
-  await page.waitForFunction(() => !document.querySelector("#log").open);
+  await page.waitForFunction(() => !document.querySelector("#inside").open);
+
+  // What others do is seen at once: the page's own looks are switched off below.
+  const token = await page.evaluate(() => sessionStorage.getItem("neuropod-token"));
+  const pod = await page.$eval("#pods > li", (card) => card.dataset.pod);
+  const elsewhere = (verb) =>
+    fetch(`${server}/api/pods/${pod}/${verb}`, { method: "POST", headers: { authorization: `Bearer ${token}` } });
+  await elsewhere("stop");
+  await state("Stopped");
+  await elsewhere("start");
+  await state("Running");
 
   await press("Stop");
   await state("Stopped");
