@@ -20,6 +20,7 @@ use utoipa::IntoParams;
 
 use crate::App;
 use crate::caller::Visitor;
+use crate::live::SentEvent;
 use crate::problem::Result;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -58,7 +59,7 @@ struct Data<'a> {
 /// been left out, `end` why the stream ends: the session has, or the server does, which is there again in a moment.
 #[utoipa::path(
     get, path = "/api/events", operation_id = "followEvents", params(After),
-    responses((status = 200, content_type = "text/event-stream", body = String)),
+    responses((status = 200, content_type = "text/event-stream", body = SentEvent)),
 )]
 pub(crate) async fn follow(
     State(app): State<App>,

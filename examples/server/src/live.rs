@@ -12,6 +12,7 @@ use futures::stream::{self, Stream, StreamExt};
 use neuropod::auth::{Action, Credential, Owner};
 use neuropod::id::UserId;
 use neuropod::{Error, ErrorKind};
+use utoipa::ToSchema;
 
 use crate::App;
 use crate::caller::credential;
@@ -23,6 +24,18 @@ pub(crate) const EVENTS: &str = "text/event-stream";
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// A connection on which nothing else is to be said tells so often that it is alive.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// One event of such an answer, as the document has it: OpenAPI 3.1 has no word for a body that is many.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "only described")]
+pub(crate) struct SentEvent {
+    /// Where a reader who comes back goes on.
+    id: Option<String>,
+    /// What kind it is; `message` if it is not said.
+    event: Option<String>,
+    /// JSON.
+    data: String,
+}
 
 /// Who reads, and how: taken beside the [`crate::caller::Caller`].
 #[derive(Debug)]

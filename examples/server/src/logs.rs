@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::App;
 use crate::answer::{self, Data};
 use crate::caller::{Caller, Id};
-use crate::live::{self, Reader};
+use crate::live::{self, Reader, SentEvent};
 use crate::openapi::Refused;
 use crate::page::{Search, instant};
 use crate::pods::BACKEND_PATIENCE;
@@ -66,7 +66,7 @@ pub(crate) struct Logs {
     params(("podId" = PodId, Path), Asked, ("Last-Event-ID" = Option<String>, Header, description = "Go on after this line.")),
     responses(
         (status = 200, content(
-            (Data<Logs> = "application/json"), (String = "text/plain"), (String = "text/event-stream"),
+            (Data<Logs> = "application/json"), (String = "text/plain"), (SentEvent = "text/event-stream"),
         )),
         Refused<404>,
     ),

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::App;
 use crate::answer::{self, Data};
 use crate::caller::{Caller, Id};
-use crate::live::{self, Reader};
+use crate::live::{self, Reader, SentEvent};
 use crate::openapi::Refused;
 use crate::page::{Search, instant};
 use crate::problem::{Problem, Result};
@@ -52,7 +52,7 @@ pub(crate) struct Metrics {
 #[utoipa::path(
     get, path = "/api/pods/{podId}/metrics", operation_id = "getPodMetrics", params(("podId" = PodId, Path), Span),
     responses(
-        (status = 200, content((Data<Metrics> = "application/json"), (String = "text/event-stream"))), Refused<404>,
+        (status = 200, content((Data<Metrics> = "application/json"), (SentEvent = "text/event-stream"))), Refused<404>,
     ),
 )]
 pub(crate) async fn metrics(
