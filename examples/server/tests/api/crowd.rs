@@ -141,7 +141,9 @@ async fn abandon(server: SocketAddr, token: Option<&str>) {
     let path = format!("{path}&sid={}", hello["sid"].as_str().unwrap());
     let auth = format!("40{}", json!({ "token": token }));
     let sent = Request::new(server, "POST", &path).body(auth).send().await;
-    assert_eq!(sent.status, 200, "{sent:?}");
+    // On a busy machine this one comes too late already.
+    let given_up = sent.status == 400 && sent.body.contains("Session ID unknown");
+    assert!(sent.status == 200 || given_up, "{sent:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
