@@ -43,6 +43,7 @@ mod platform;
 pub mod pod;
 mod posting;
 pub mod pricing;
+mod probe;
 mod queue;
 pub mod receipt;
 mod reconcile;

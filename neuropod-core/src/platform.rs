@@ -43,6 +43,7 @@ pub(crate) use money::spans;
 pub use people::{Person, Repaired};
 use seed::{CURRENT, PRICES};
 pub use standing::Ended;
+pub(crate) use verbs::add as add_wish;
 
 /// The whole platform: four traits and a clock, put together. Cheap to clone.
 ///
@@ -238,6 +239,12 @@ impl Core {
         {
             return Ok(capacity.clone());
         }
+        self.capacity_now().await
+    }
+
+    /// What the backend has now.
+    pub(crate) async fn capacity_now(&self) -> Result<Capacity> {
+        let now = self.clock.now();
         let capacity = self.orchestrator.capacity().await?;
         *self.capacity.lock().expect("no panic while held") = Some((now, capacity.clone()));
         Ok(capacity)

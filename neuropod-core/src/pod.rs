@@ -532,9 +532,16 @@ impl Pod {
 
     /// Where the pod is on its way. Derived, so that no write can forget it.
     pub fn phase(&self) -> Phase {
+        let failed = self.reason.is_some_and(Reason::is_platform_failure);
         match (self.desired, &self.run) {
             (Desired::Deleted, _) => Phase::Deleting,
-            (Desired::Stopped, None) if self.devices.is_empty() => Phase::Stopped,
+            (Desired::Stopped, None) if self.devices.is_empty() => {
+                if failed {
+                    Phase::Error
+                } else {
+                    Phase::Stopped
+                }
+            }
             (Desired::Stopped, _) => Phase::Stopping,
             (Desired::Running, Some(run)) if self.is_current(run) && run.started_at.is_some() => {
                 if run.ready_at.is_some() {
@@ -545,7 +552,7 @@ impl Pod {
             }
             (Desired::Running, Some(_)) => Phase::Provisioning,
             (Desired::Running, None) if self.has_ended() => {
-                if self.reason.is_some_and(Reason::is_platform_failure) {
+                if failed {
                     Phase::Error
                 } else {
                     Phase::Exited

@@ -48,13 +48,15 @@ pub(crate) fn set_aside(pod: &Pod, now: Time) -> impl Iterator<Item = LeaseChang
     })
 }
 
-/// The devices that stand for `entry`, work, and are nobody's.
+/// The devices that stand for `entry`, work, and are nobody's at `now`.
 pub(crate) fn free_devices(
     entry: &GpuEntry,
     capacity: &Capacity,
     leases: &[Lease],
+    now: Time,
 ) -> Vec<DeviceId> {
-    let leased = |id: &DeviceId| leases.iter().any(|l| l.resource == resource(id));
+    let kept = leases.iter().filter(|lease| !lease.is_free(now));
+    let leased = |id: &DeviceId| kept.clone().any(|lease| lease.resource == resource(id));
     let fits = capacity
         .devices
         .iter()
@@ -158,7 +160,7 @@ pub(crate) async fn free_for(
         prices
             .gpus
             .get(product)
-            .map(|entry| free_devices(entry, &capacity, &leases))
+            .map(|entry| free_devices(entry, &capacity, &leases, core.clock.now()))
             .unwrap_or_default(),
     ))
 }

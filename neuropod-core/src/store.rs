@@ -384,6 +384,13 @@ pub struct Lease {
     pub until: Option<Time>,
 }
 
+impl Lease {
+    /// Whether anybody may take it at `at`: it was set aside until then at the latest.
+    pub fn is_free(&self, at: Time) -> bool {
+        self.pod.is_none() && self.until.is_some_and(|until| until <= at)
+    }
+}
+
 /// Takes or frees a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LeaseChange {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::alarm::{self, Backend};
@@ -18,6 +19,7 @@ use crate::orchestrator::{Found, State};
 use crate::platform::Core;
 use crate::platform::force;
 use crate::pod::Run;
+use crate::probe::{self, Probed};
 use crate::store::{Changes, DocChange, Document, PodFilter, PodQuery, StoreExt, Wake, WorkKey};
 use crate::time::Time;
 
@@ -60,9 +62,21 @@ pub(crate) async fn pass(core: &Core, work: &Claimed) -> Result<()> {
     }
 }
 
+/// What a sweep leaves behind for the next one.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Noted {
+    #[serde(flatten)]
+    swept: Swept,
+    #[serde(default)]
+    probed: Probed,
+}
+
 async fn sweep(core: &Core, work: &Claimed) -> Result<()> {
     let document = document(core).await?;
-    let before: Swept = document
+    let Noted {
+        swept: before,
+        probed,
+    } = document
         .as_ref()
         .and_then(|d| serde_json::from_value(d.body.clone()).ok())
         .unwrap_or_default();
@@ -74,13 +88,20 @@ async fn sweep(core: &Core, work: &Claimed) -> Result<()> {
     };
     let listed = alive.compare(core).await;
     let seen = match &listed {
-        Ok(_) => Some(Backend::Answers(core.capacity().await.ok())),
+        Ok(_) => Some(Backend::Answers(core.capacity_now().await.ok())),
         Err(e) => (*e.kind() == ErrorKind::Unreachable).then_some(Backend::Silent),
     };
-    if let Some(seen) = seen {
-        alarm::tell(core, BACKEND, &seen).await?;
+    if let Some(seen) = &seen {
+        alarm::tell(core, BACKEND, seen).await?;
     }
     let strangers = listed?;
+    let probed = match seen {
+        Some(Backend::Answers(Some(capacity))) => {
+            let probed_at = vouched.listed_at;
+            probe::judge(core, probed, &capacity.devices, probed_at).await?
+        }
+        _ => probed,
+    };
 
     let next = every(alive.0.len());
     let mut changes = Changes::default();
@@ -102,7 +123,11 @@ async fn sweep(core: &Core, work: &Claimed) -> Result<()> {
     changes.documents.push(DocChange::Put(Document {
         kind: KIND.to_owned(),
         key: BACKEND.to_owned(),
-        body: serde_json::to_value(vouched).map_err(|e| crate::Error::internal(e.to_string()))?,
+        body: serde_json::to_value(Noted {
+            swept: vouched,
+            probed,
+        })
+        .map_err(|e| crate::Error::internal(e.to_string()))?,
         index: [None, None, None],
         expires_at: None,
         version: document.map_or(0, |d| d.version),

@@ -4,12 +4,22 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::StreamExt;
-use neuropod_core::Orchestrator;
+use neuropod_core::auth::Identity;
+use neuropod_core::billing::Prepaid;
 use neuropod_core::conformance::orchestrator::{self as conformance, Image};
 use neuropod_core::id::DeviceId;
+use neuropod_core::memory::MemoryStore;
+use neuropod_core::money::price;
 use neuropod_core::orchestrator::{Device, Ensured, Fence, LogQuery, Workload};
+use neuropod_core::pod::{Phase, Reason};
+use neuropod_core::store::Meter;
+use neuropod_core::time::SystemClock;
+use neuropod_core::{Clock, Launch, Orchestrator, Platform, Store, Time};
 use neuropod_docker::{Config, DockerOrchestrator, Gpus};
 
 use tokio::sync::Mutex;
@@ -171,4 +181,84 @@ fn sleeps() -> Image {
         name: IMAGE.to_owned(),
         args: ["sleep", "1000000"].map(str::to_owned).to_vec(),
     }
+}
+
+/// A clock that a test moves on.
+#[derive(Debug, Clone)]
+struct Ahead(SystemClock, Arc<AtomicU64>);
+
+impl Clock for Ahead {
+    fn now(&self) -> Time {
+        self.0.now() + Duration::from_secs(self.1.load(Ordering::Relaxed))
+    }
+}
+
+/// The platform over it: the run ends with a reason, its owner pays until the last time the GPU was found good, and nobody
+/// else gets it.
+#[tokio::test]
+async fn a_pod_that_loses_its_gpu_is_ended_and_not_charged_since() {
+    let _broken = PLAYED.lock().await;
+    let Some((docker, _)) = told(Gpus::by_library(nvml::stand_in())).await else {
+        return;
+    };
+    if !hook_is_there() {
+        return;
+    }
+    let store = Arc::new(MemoryStore::new());
+    let clock = Ahead(SystemClock::new(), Arc::default());
+    let platform = Platform::builder()
+        .store(store.clone())
+        .orchestrator(docker)
+        .billing(Prepaid::new(store.clone()))
+        .clock(clock.clone())
+        .build();
+    let platform = platform.await.expect("a platform");
+    let me = Identity::local();
+    let ask = || Launch::image(IMAGE).gpu("rtx-4050");
+    // Everything that is due within a sweep and a half.
+    let sweep = async || {
+        for _ in 0..9 {
+            clock.1.fetch_add(5, Ordering::Relaxed);
+            platform.run_until_idle().await.expect("passes");
+        }
+    };
+    let pod = platform.launch(&me, &ask()).await.expect("launched").id;
+    sweep().await;
+    let running = platform.pod(&me, pod).await.expect("a pod");
+    assert_eq!(running.phase(), Phase::Running, "{running:?}");
+    let good = clock.now();
+    neuropod_nvml::lose_the_first(true);
+    sweep().await;
+    sweep().await;
+    neuropod_nvml::lose_the_first(false);
+    let lost = loop {
+        let pod = platform.pod(&me, pod).await.expect("a pod");
+        if pod.phase() != Phase::Stopping {
+            break pod;
+        }
+        // The engine ends it in its own time.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        sweep().await;
+    };
+    let next = platform.launch(&me, &ask()).await.expect("launched").id;
+    sweep().await;
+    let waits = platform.pod(&me, next).await.expect("a pod");
+    for id in [pod, next] {
+        platform.delete(&me, id).await.expect("deleted");
+    }
+    sweep().await;
+
+    assert_eq!(
+        (lost.phase(), lost.reason),
+        (Phase::Error, Some(Reason::GpuLost)),
+        "{lost:?}"
+    );
+    assert_eq!(waits.phase(), Phase::Queued, "{waits:?}");
+    // The engine's clock does not move with ours, so that this is less than the core's own tests see to the millionth.
+    let run = Meter::Run(pod, lost.last_run);
+    let paid = store.meters(&[run]).await.expect("what was posted");
+    let paid = paid[0].as_ref().expect("it was charged");
+    let from = running.run.as_ref().and_then(|run| run.charged_from);
+    let most = price(running.terms.run_rate, good.since(from.expect("it ran")));
+    assert!(paid.closed && paid.total <= most, "{paid:?} of {most}");
 }

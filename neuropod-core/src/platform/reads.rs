@@ -125,9 +125,10 @@ impl Platform {
         let capacity = self.0.capacity().await?;
         let leases = self.0.store.leases(queue::DEVICES).await?;
         let (_, prices) = self.0.prices().await?;
+        let now = self.0.clock.now();
         let free = |entry: &GpuEntry| {
             let counted = entry.devices > 0 && !capacity.places_itself;
-            counted.then(|| queue::free_devices(entry, &capacity, &leases).len())
+            counted.then(|| queue::free_devices(entry, &capacity, &leases, now).len())
         };
         let entries = prices.gpus.iter();
         Ok(entries

@@ -302,7 +302,7 @@ async fn write(
 }
 
 /// Adds a changed wish, with its event, and what wakes the pod's own work.
-pub(super) fn add(core: &Core, before: &Pod, after: Pod, event: EventKind, changes: &mut Changes) {
+pub(crate) fn add(core: &Core, before: &Pod, after: Pod, event: EventKind, changes: &mut Changes) {
     changes.touch.extend(core.lockable(&after.terms.payer));
     // A cutoff is set on a run that may be paid from another account than the next one.
     let of_run = before.run.as_ref();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::claimed::Claimed;
 use crate::fault::Fault;
-use crate::fixture::{NOW, launched};
+use crate::fixture::{NOW, at, launched};
 use crate::id::PodId;
 use crate::orchestrator::Device;
 use crate::pod::Reason;
@@ -67,19 +67,20 @@ fn a_device_is_free_if_it_works_fits_and_is_nobodys() {
             device("broken", product, false),
             device("other", "RTX 4090", true),
             device("leased", product, true),
+            device("aside", product, true),
         ],
         ..Capacity::default()
     };
-    let leases = [Lease {
-        resource: "device/leased".to_owned(),
+    let lease = |device: &str, until| Lease {
+        resource: format!("device/{device}"),
         pod: None,
-        until: None,
-    }];
+        until,
+    };
+    let leases = [lease("leased", None), lease("aside", Some(at(10)))];
     let entry = &PriceList::seed().gpus[&GpuId::from("rtx-4050")];
-    assert_eq!(
-        free_devices(entry, &capacity, &leases),
-        [DeviceId::from("free")]
-    );
+    let free = |now| free_devices(entry, &capacity, &leases, now);
+    assert_eq!(free(at(9)), [DeviceId::from("free")]);
+    assert_eq!(free(at(10)), ["free", "aside"].map(DeviceId::from));
 }
 
 #[test]

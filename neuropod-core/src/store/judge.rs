@@ -316,8 +316,7 @@ impl LeaseChange {
         Ok(match self {
             Self::Take { pod, .. } if of(*pod) => None,
             Self::Take { resource, pod, at } => {
-                let free = before
-                    .is_none_or(|l| l.pod.is_none() && l.until.is_some_and(|until| until <= *at));
+                let free = before.is_none_or(|lease| lease.is_free(*at));
                 if !free {
                     return Err(unmet(&Condition::LeaseFree {
                         resource: resource.clone(),

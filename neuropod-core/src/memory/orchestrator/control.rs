@@ -119,6 +119,15 @@ impl MemoryOrchestrator {
         }
     }
 
+    /// A device fails, or works again.
+    pub fn break_device(&self, device: &DeviceId, broken: bool) {
+        let mut engine = self.0.engine_itself();
+        let mut devices = engine.devices.iter_mut();
+        if let Some(device) = devices.find(|known| known.id == *device) {
+            device.healthy = !broken;
+        }
+    }
+
     /// What a backend must not do: a task that goes on after its caller is gone, and creates and starts.
     pub(super) fn create_after_pull(&self, workload: Workload) {
         let shared = self.0.clone();
