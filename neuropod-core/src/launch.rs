@@ -15,6 +15,8 @@ use crate::template::Template;
 const DEFAULT_CONTAINER_DISK_GB: u32 = 10;
 const DEFAULT_VOLUME_DISK_GB: u32 = 20;
 const DEFAULT_VOLUME_PATH: &str = "/workspace";
+/// A pod that waits for somebody to come is not idle yet.
+const SHORTEST_IDLE: Duration = Duration::from_secs(60);
 const LONGEST_DEADLINE: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// What a caller asks for. Nothing in it has been checked; numbers are as wide as what people send.
@@ -50,6 +52,8 @@ pub struct Launch {
     pub resources: Resources,
     /// Whose pod it is to be, if an administrator launches it for somebody.
     pub assign_to: Option<Assignee>,
+    /// Stop it once nothing has used it for so long, a minute at least.
+    pub idle_stop: Option<Duration>,
     /// Stop it so long after its launch.
     pub stop_after: Option<Duration>,
     /// Delete it so long after its launch.
@@ -90,6 +94,7 @@ impl Launch {
             jupyter: false,
             resources: Resources::default(),
             assign_to: None,
+            idle_stop: None,
             stop_after: None,
             delete_after: None,
         }
@@ -164,6 +169,15 @@ impl Launch {
         }
     }
 
+    /// Stops it once nothing has used it for so long: neither its program nor its devices compute, its network is quiet, and
+    /// nobody says that he is there.
+    pub fn idle_stop(self, after: Duration) -> Self {
+        Self {
+            idle_stop: Some(after),
+            ..self
+        }
+    }
+
     /// Stops it so long after its launch.
     pub fn stop_after(self, after: Duration) -> Self {
         Self {
@@ -223,6 +237,7 @@ impl Launch {
             template.map_or(DEFAULT_VOLUME_DISK_GB, |t| t.volume_disk_gb),
             limits.volume_disk_max,
         );
+        wrong.idle("/idleStop", self.idle_stop);
         wrong.deadline("/stopAfter", self.stop_after);
         wrong.deadline("/deleteAfter", self.delete_after);
         let name = text::name(&self.name, &mut wrong);
@@ -297,6 +312,15 @@ impl Wrong {
                 self.note(pointer, format!("{what} is 1 to {max} GB, not {asked}."));
                 0
             }
+        }
+    }
+
+    fn idle(&mut self, pointer: &str, after: Option<Duration>) {
+        if after.is_some_and(|d| d < SHORTEST_IDLE || d > LONGEST_DEADLINE) {
+            self.note(
+                pointer,
+                "A pod is idle for a minute at least and 366 days at most before it is stopped.",
+            );
         }
     }
 

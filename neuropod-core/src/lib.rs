@@ -26,6 +26,7 @@ mod fixture;
 mod forward;
 pub mod funds;
 pub mod id;
+pub mod idle;
 pub mod jupyter;
 pub mod ladder;
 pub mod launch;

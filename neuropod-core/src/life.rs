@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::decide::{End, Started};
 use crate::error::RetryCause;
 use crate::id::{DeviceId, Entropy, RunKey};
+use crate::idle::{Activity, Signal};
 use crate::pod::{Desired, Pod, PortLease, Reason, Run, Secret, Volume};
 use crate::time::Time;
 use crate::wish::cut;
@@ -106,6 +107,10 @@ pub fn record(pod: &mut Pod, started: Started, volume: Option<String>, now: Time
     run.endpoints = started.endpoints;
     run.recorded_at = Some(now);
     run.seen_first = Some(started.alive_at);
+    pod.last_activity = pod.idle_stop.map(|_| Activity {
+        signal: Signal::Start,
+        at: now,
+    });
     if wished {
         (pod.reason, pod.message) = (None, None);
     }

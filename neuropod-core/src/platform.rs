@@ -35,7 +35,7 @@ use crate::pod::{Pod, Run};
 use crate::pricing::PriceList;
 use crate::store::{Changes, DocChange, StoreExt};
 use crate::time::Time;
-use crate::{Auth, Billing, Clock, Orchestrator, Store, activity, loops, workload};
+use crate::{Auth, Billing, Clock, Orchestrator, Store, activity, idle, loops, workload};
 
 pub use builder::PlatformBuilder;
 pub use launching::Offer;
@@ -80,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) looks: activity::Looks,
     dry: Believed<AccountId, Option<Time>>,
     pub(crate) metrics: Metrics,
+    pub(crate) idle: idle::Looks,
     pub(crate) hubs: Hubs,
     pub(crate) feed: Feed,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AccountId, DeviceId, GpuId, PodId, RunId, RunKey, TemplateId, Tenant, UserId};
+use crate::idle::Activity;
 use crate::money::Money;
 use crate::time::Time;
 
@@ -167,6 +168,8 @@ pub enum Reason {
     User,
     /// `stopAfter` or `deleteAfter` passed.
     Deadline,
+    /// Nothing used it for as long as its owner had said.
+    Idle,
     /// The payer's balance ran out.
     LowBalance,
     /// A budget is used up.
@@ -224,6 +227,7 @@ impl Reason {
             self,
             Self::User
                 | Self::Deadline
+                | Self::Idle
                 | Self::LowBalance
                 | Self::Budget
                 | Self::Exited
@@ -443,6 +447,12 @@ pub struct Pod {
     pub accept_volume_loss: bool,
     /// When its wish changes by itself.
     pub deadlines: Deadlines,
+    /// It is stopped once nothing has used it for so long.
+    #[serde(default)]
+    pub idle_stop: Option<Duration>,
+    /// When it was last used, if it is stopped when idle.
+    #[serde(default)]
+    pub last_activity: Option<Activity>,
     /// Why it is where it is.
     pub reason: Option<Reason>,
     /// A sentence about that, for people.
@@ -486,6 +496,8 @@ impl Pod {
             volume: None,
             accept_volume_loss: false,
             deadlines: Deadlines::default(),
+            idle_stop: None,
+            last_activity: None,
             reason: None,
             message: None,
             exit_code: None,

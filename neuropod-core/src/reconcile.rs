@@ -20,7 +20,7 @@ use crate::queue;
 use crate::rule::{Rule, broken};
 use crate::store::{Changes, Condition, LeaseChange, Wake, WorkKey};
 use crate::time::Time;
-use crate::{accounts, log, settling, sweep, wish};
+use crate::{accounts, idle, log, settling, sweep, wish};
 
 /// A pass takes so many steps at most before it lets others have a turn.
 const STEPS: usize = 32;
@@ -196,7 +196,8 @@ async fn step(
                 run.ready_at = run.ready_at.or(ready.then_some(looked.after));
             }
             if ready {
-                let next = wish::next_deadline(&pod);
+                let idle = idle::first_look(&after, looked.after);
+                let next = wish::next_deadline(&pod).into_iter().chain(idle).min();
                 commit_last(core, &pod, after, Changes::default(), work, next).await
             } else {
                 again(write(core, work, &pod, after, Changes::default()).await?)
@@ -212,9 +213,17 @@ async fn step(
                 .map_or(looked.after, |run| decide::last_seen(run, &swept));
             close(core, pod, end, looked.after, last_seen, work).await
         }
-        Step::Wait(at) => Ok(Next::Done(
-            at.into_iter().chain(wish::next_deadline(&pod)).min(),
-        )),
+        Step::Wait(at) => {
+            let idle = match idle::look(core, &pod).await {
+                idle::Next::Never => None,
+                idle::Next::At(again) => Some(again),
+                idle::Next::Write(after) => {
+                    return again(write(core, work, &pod, *after, Changes::default()).await?);
+                }
+            };
+            let next = at.into_iter().chain(idle).chain(wish::next_deadline(&pod));
+            Ok(Next::Done(next.min()))
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::fault::{Call, Fault, Faulty};
 use crate::fixture::NOW;
 use crate::id::{DeviceId, Entropy, PodId, RunId};
 use crate::memory::{Behaviour, MemoryOrchestrator, MemoryStore};
-use crate::orchestrator::{Device, Ensured, Fence, Workload};
+use crate::orchestrator::{Device, Ensured, Fence, Usage, Workload};
 use crate::platform::Core;
 use crate::pod::Pod;
 use crate::store::{Changes, Claim, Work, WorkKey};
@@ -21,8 +21,8 @@ use crate::{Clock, Launch, Orchestrator, Platform, Settings, Store, loops};
 
 type Plan = Box<dyn FnMut(&'static str) -> Fault + Send>;
 
-/// One replica. Its engine has the device `GPU-1`, an `rtx-4050`, and the image `there`, which needs no pull and answers
-/// on its ports after 5 s.
+/// One replica. Its engine has the device `GPU-1`, an `rtx-4050`, and images that need no pull: `there` answers on its
+/// ports after 5 s, `quiet` uses nothing, and `busy` computes.
 pub(crate) struct Scene {
     pub(crate) platform: Platform,
     pub(crate) store: Arc<MemoryStore>,
@@ -138,10 +138,21 @@ fn engine(clock: &SystemClock) -> MemoryOrchestrator {
         ready_after: Some(Duration::from_secs(5)),
         ..Behaviour::default()
     };
+    let uses = |cpu_milli| Behaviour {
+        usage: Usage {
+            cpu_milli: Some(cpu_milli),
+            rx_bytes: Some(0),
+            tx_bytes: Some(0),
+            ..Usage::default()
+        },
+        ..Behaviour::default()
+    };
     MemoryOrchestrator::builder()
         .clock(clock.clone())
         .devices([device])
         .image("there", there)
+        .image("quiet", uses(0))
+        .image("busy", uses(900))
         .build()
 }
 

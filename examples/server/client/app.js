@@ -124,6 +124,7 @@ $("launch").addEventListener("submit", async (event) => {
       template: $("template").value,
       gpu: $("gpu").value,
       enableJupyter: $("jupyter").checked,
+      ...($("idle").value && { idleStop: $("idle").value }),
     }),
   );
   button.disabled = false;

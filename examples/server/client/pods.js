@@ -7,6 +7,8 @@ const PHASES = {
 const SERVICES = { creating: "starting", ready: "ready", stopped: "stopped", error: "unavailable" };
 const euros = new Intl.NumberFormat("en", { style: "currency", currency: "EUR", maximumFractionDigits: 4 });
 
+const clock = new Intl.DateTimeFormat("en", { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
 export const money = (amount) => (amount === "Infinity" ? "unlimited" : euros.format(amount));
 
 export function element(name, properties = {}, ...children) {
@@ -24,6 +26,7 @@ function why(pod) {
   if (pod.phase === "QUEUED") parts.push(`Number ${pod.queuePosition} in the queue for a GPU.`);
   else if (pod.statusMessage) parts.push(pod.statusMessage);
   else if (pod.statusReason) parts.push(pod.statusReason.toLowerCase().replaceAll("_", " "));
+  if (pod.idleStopAt) parts.push(`Stops at ${clock.format(new Date(pod.idleStopAt))} if nothing uses it.`);
   if (pod.phase === "EXITED" && pod.exitCode !== null) parts.push(`Exit code ${pod.exitCode}.`);
   return parts.join(" ");
 }

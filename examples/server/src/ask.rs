@@ -62,6 +62,10 @@ pub(crate) struct LaunchBody {
     enable_jupyter: Option<bool>,
     /// The owner's address, if an administrator launches it for somebody else.
     assign_to_user: Option<String>,
+    /// Stop it once nothing has used it for so long, `1m` at least: neither its program nor its GPUs compute, its network is
+    /// quiet, and no heartbeat came.
+    #[schema(pattern = "^ *[0-9]+[smhd]? *$", example = "30m")]
+    idle_stop: Option<String>,
     /// Stop it after so long: `30m`, `2h`, `1d`.
     #[schema(pattern = "^ *[0-9]+[smhd]? *$", example = "2h")]
     stop_after: Option<String>,
@@ -190,6 +194,7 @@ fn read(mut fields: Fields, app: &App) -> Result<Launch> {
         args: fields.texts("args").unwrap_or_default(),
         jupyter: fields.flag("enableJupyter").unwrap_or(true),
         assign_to: fields.text("assignToUser").map(Assignee::Email),
+        idle_stop: fields.duration("idleStop"),
         stop_after: fields.duration("stopAfter"),
         delete_after: fields.duration("deleteAfter"),
         resources: app.resources,

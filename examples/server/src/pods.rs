@@ -8,8 +8,9 @@ use axum::response::{IntoResponse, Response};
 use neuropod::activity::Did;
 use neuropod::auth::Identity;
 use neuropod::id::PodId;
+use neuropod::idle::Activity;
 use neuropod::pod::{Phase, Pod};
-use neuropod::{Error, ErrorKind};
+use neuropod::{Error, ErrorKind, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
@@ -273,6 +274,36 @@ pub(crate) async fn stop(
     .await?;
     let pod = app.platform.stop(&who, id).await?;
     Ok(changed(&pod, "The pod is being stopped."))
+}
+
+/// When an idle pod is stopped.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Heartbeat {
+    last_activity: Option<Activity>,
+    idle_stop_at: Option<Time>,
+}
+
+/// Say that somebody uses a pod
+///
+/// For pages and editors whose user is there though his pod does nothing: one that is stopped when idle is not for now.
+#[utoipa::path(
+    post, path = "/api/pods/{podId}/heartbeat", operation_id = "beat", params(("podId" = PodId, Path)),
+    request_body = Nothing,
+    responses((status = 200, body = Data<Heartbeat>), Refused<404>, Refused<409>, Refused<429>),
+)]
+pub(crate) async fn heartbeat(
+    State(app): State<App>,
+    Writer(who): Writer,
+    Id(id): Id<PodId>,
+    fields: Fields,
+) -> Result<Json<Data<Heartbeat>>> {
+    fields.done()?;
+    let pod = app.platform.heartbeat(&who, id).await?;
+    Ok(answer::data(Heartbeat {
+        last_activity: pod.last_activity,
+        idle_stop_at: pod.idle_stop_at(),
+    }))
 }
 
 /// To the platform a wish that holds already is no error; to the frontend it is.

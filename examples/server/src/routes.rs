@@ -53,6 +53,7 @@ fn operations(development: bool) -> OpenApiRouter<App> {
         .routes(routes!(pods::one, pods::delete))
         .routes(routes!(pods::start))
         .routes(routes!(pods::stop))
+        .routes(routes!(pods::heartbeat))
         .routes(routes!(pods::connections))
         .routes(routes!(logs::logs))
         .routes(routes!(metrics::metrics))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use neuropod::Time;
 use neuropod::funds;
 use neuropod::id::{GpuId, PodId, TemplateId};
+use neuropod::idle::Activity;
 use neuropod::metrics::Point;
 use neuropod::money::Money;
 use neuropod::pod::{Desired, Endpoint, Phase, Pod, PortSpec, Proto, Reason};
@@ -94,6 +95,10 @@ pub(crate) struct PodRow<'a> {
     price_per_hour_stopped: f64,
     /// What the open run and the volume have come to, at the prices they were opened at.
     accrued_cost: f64,
+    /// When it was last used, and by what, if it is stopped when idle.
+    last_activity: Option<Activity>,
+    /// It is stopped then, if nothing uses it before.
+    idle_stop_at: Option<Time>,
     stop_after: Option<Time>,
     delete_after: Option<Time>,
     /// The balance has run out: the volume goes then.
@@ -190,6 +195,8 @@ impl<'a> PodRow<'a> {
             price_per_hour: price_per_hour(pod).to_f64(),
             price_per_hour_stopped: pod.terms.volume_rate.to_f64(),
             accrued_cost: accrued(pod, now).to_f64(),
+            last_activity: pod.last_activity,
+            idle_stop_at: pod.idle_stop_at(),
             stop_after: pod.deadlines.stop_after,
             delete_after: pod.deadlines.delete_after,
             kept_until: pod.volume.as_ref().and_then(|volume| volume.kept_until),

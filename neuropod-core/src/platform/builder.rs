@@ -12,11 +12,10 @@ use crate::error::Result;
 use crate::feed::Feed;
 use crate::id::Entropy;
 use crate::log::Hubs;
-use crate::loops;
 use crate::memory::{MemoryOrchestrator, MemoryStore};
 use crate::metrics::Metrics;
 use crate::time::SystemClock;
-use crate::{Auth, Billing, Clock, Orchestrator, Store};
+use crate::{Auth, Billing, Clock, Orchestrator, Store, idle, loops};
 
 /// Puts a [`Platform`] together. What is not given is in memory, unmetered, and open to everybody who can reach it.
 ///
@@ -105,6 +104,7 @@ impl PlatformBuilder {
             auth: self.auth.unwrap_or_else(|| Arc::new(AllowAll)),
             clock,
             metrics: Metrics::new(),
+            idle: idle::Looks::default(),
             hubs: Hubs::default(),
             entropy: self.entropy,
             settings: self.settings,

@@ -180,6 +180,7 @@ impl Platform {
                 stop_after: launch.stop_after.map(|d| now + d),
                 delete_after: launch.delete_after.map(|d| now + d),
             },
+            idle_stop: launch.idle_stop,
             ..Pod::new(id, owner.id, spec, quote.terms.clone(), now)
         };
         let mut conditions = Vec::new();

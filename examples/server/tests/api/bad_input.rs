@@ -155,6 +155,11 @@ async fn a_launch_with_one_thing_wrong_is_refused_by_its_name() {
             "control character",
         ),
         (
+            with("idleStop", json!("59s")),
+            "/idleStop",
+            "a minute at least",
+        ),
+        (
             with("stopAfter", json!("0s")),
             "/stopAfter",
             "more than nothing",

@@ -38,6 +38,7 @@ const ROWS: &[(&str, May, u16)] = &[
     // It runs.
     ("startPod", May::Owners, 409),
     ("stopPod", May::Owners, 200),
+    ("beat", May::Owners, 200),
     ("getPodConnections", May::Owners, 200),
     ("getPodLogs", May::Owners, 200),
     ("getPodMetrics", May::Owners, 200),

@@ -49,6 +49,26 @@ const USER: &str =
     "id:s name:s email:s role:s plan:s registrationDate:s activePods:n totalPods:n status:s";
 
 #[tokio::test]
+async fn a_pod_that_is_stopped_when_idle_says_when() {
+    let server = Server::start().await;
+    let token = server.token(ANA).await;
+    let mut pod = a_pod();
+    pod["idleStop"] = "30m".into();
+    let launched = server.post("/api/pods").bearer(&token).json(&pod).send();
+    let id = launched.await.json()["data"]["podId"].clone();
+    server.settle().await;
+    let path = format!("/api/pods/{}", id.as_str().unwrap());
+    let row = server.get(&path).bearer(&token).send().await.json()["data"].clone();
+    is(&row["lastActivity"], "signal:s at:s");
+    assert_eq!(row["lastActivity"]["signal"], "start");
+    has(&row, "idleStopAt:s");
+    let beat = server.post(&format!("{path}/heartbeat")).bearer(&token);
+    let beat = beat.json(&json!({})).send().await.json();
+    is(&beat, "success:b data:o");
+    is(&beat["data"], "lastActivity:o idleStopAt:s");
+}
+
+#[tokio::test]
 async fn a_pod_from_launch_to_its_end() {
     let server = Server::start().await;
     let token = server.token(ANA).await;

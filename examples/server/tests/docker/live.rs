@@ -27,17 +27,17 @@ const NUMBERS: &str = "trap 'stop=1' TERM; n=$(cat /workspace/n || echo 0); x=$(
     seq $((n + 1)) $((n + 500)) | sed \"s/$/ $x/\"; n=$((n + 500)); echo $n >/workspace/n; usleep 150000; done; \
     while [ -z \"$stop\" ]; do sleep 0.1; done";
 
-struct User {
-    program: Program,
+pub(crate) struct User {
+    pub(crate) program: Program,
     token: String,
 }
 
 impl User {
-    fn request(&self, method: &str, path: &str) -> Request {
+    pub(crate) fn request(&self, method: &str, path: &str) -> Request {
         Request::new(self.program.address, method, path).bearer(&self.token)
     }
 
-    async fn ask(&self, method: &str, path: &str) -> Value {
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> Value {
         let answer = self.request(method, path).send().await;
         assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
         answer.json()["data"].clone()
@@ -54,7 +54,11 @@ impl User {
         id.as_str().unwrap().to_owned()
     }
 
-    async fn until(&self, pod: &str, phase: &str) {
+    pub(crate) async fn delete(&self, pod: &str) {
+        self.ask("DELETE", &format!("/api/pods/{pod}")).await;
+    }
+
+    pub(crate) async fn until(&self, pod: &str, phase: &str) {
         let began = Instant::now();
         while self.ask("GET", &format!("/api/pods/{pod}")).await["phase"] != phase {
             assert!(began.elapsed() < WITHIN, "{}", self.program.said());
@@ -63,7 +67,12 @@ impl User {
     }
 }
 
-async fn user(name: &str, docker: &str, ports: &str, more: &[(&'static str, &str)]) -> User {
+pub(crate) async fn user(
+    name: &str,
+    docker: &str,
+    ports: &str,
+    more: &[(&'static str, &str)],
+) -> User {
     let folder = folder(name);
     let database = format!("sqlite://{}/live.db", folder.display());
     let mut settings = settings(docker, &database, ports);
@@ -134,11 +143,7 @@ async fn what_a_pod_uses_is_told_within_a_tenth_and_a_stopped_one_uses_nothing()
     let row = user.ask("GET", &format!("/api/pods/{pod}")).await;
     assert_eq!(row["stats"]["memoryBytes"], Value::Null);
     assert_eq!(row["stats"]["cpuUsage"], 0);
-    let deleted = user
-        .request("DELETE", &format!("/api/pods/{pod}"))
-        .send()
-        .await;
-    assert_eq!(deleted.status, 200);
+    user.delete(&pod).await;
     user.program.kill().await;
 }
 
@@ -235,11 +240,7 @@ async fn no_numbered_line_is_lost_or_doubled_over_rotation_stop_start_and_reconn
     viewer.read_to(all).await;
     let seconds = began.elapsed().as_secs_f64();
     println!("{all} lines in {seconds:.1} s");
-    let deleted = user
-        .request("DELETE", &format!("/api/pods/{pod}"))
-        .send()
-        .await;
-    assert_eq!(deleted.status, 200);
+    user.delete(&pod).await;
     user.program.kill().await;
 }
 
@@ -262,10 +263,6 @@ async fn a_pod_that_fails_at_once_shows_all_it_said_after_a_restart_too() {
     let token = sign_in(program.address, "ana@example.com").await;
     let user = User { program, token };
     assert_eq!(user.ask("GET", &path).await["logs"], expected);
-    let deleted = user
-        .request("DELETE", &format!("/api/pods/{pod}"))
-        .send()
-        .await;
-    assert_eq!(deleted.status, 200);
+    user.delete(&pod).await;
     user.program.kill().await;
 }

@@ -23,6 +23,7 @@ mod gpus;
 mod hook;
 #[path = "../support/http.rs"]
 mod http;
+mod idle;
 mod jupyter;
 #[path = "../../../../neuropod-docker/tests/support/jupyter.rs"]
 #[allow(unreachable_pub)] // shared with the tests of the backend

@@ -62,8 +62,10 @@ try {
   const id = await page.$$eval("#template option", (all, name) => all.find((o) => o.text === name).value, template);
   await page.select("#template", id);
   await page.select("#gpu", "cpu");
+  await page.select("#idle", "30m");
   await page.click("#launch button");
   await state("Running");
+  await page.waitForFunction(() => /Stops at .+ if nothing uses it/.test(document.querySelector("#pods li").textContent));
   await picture("running", 1000, "light");
   await picture("running", 1000, "dark");
   await picture("running", 360, "dark");

@@ -182,6 +182,7 @@ keys = {{ values = {keys} }}
 "body.ports" = {{ dictionary = "ports", probability = 0.9 }}
 "body.tcpPorts" = {{ dictionary = "tcp", probability = 0.9 }}
 "body.assignToUser" = {{ dictionary = "addresses", probability = 0.9 }}
+"body.idleStop" = {{ dictionary = "times", probability = 0.9 }}
 "body.stopAfter" = {{ dictionary = "times", probability = 0.9 }}
 "body.deleteAfter" = {{ dictionary = "times", probability = 0.9 }}
 "#,

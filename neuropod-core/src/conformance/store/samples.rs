@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::event::{EventKind, NewEvent};
 use crate::id::{AccountId, DeviceId, Entropy, GpuId, PodId, RunId, RunKey, TemplateId, UserId};
+use crate::idle::{Activity, Signal};
 use crate::money::Money;
 use crate::pod::{
     Desired, Endpoint, Env, Hold, Pod, PodSpec, PortLease, PortSpec, Proto, Reason, Resources, Run,
@@ -172,6 +173,11 @@ pub fn full_pod(n: u64, owner: u64) -> Pod {
     pod.volume = Some(volume(owner, money(1), at(1)));
     pod.accept_volume_loss = true;
     pod.deadlines.stop_after = Some(at(1000));
+    pod.idle_stop = Some(Duration::from_secs(60));
+    pod.last_activity = Some(Activity {
+        signal: Signal::Cpu,
+        at: at(900),
+    });
     pod.reason = Some(Reason::NoCapacity);
     pod.message = Some("Waits for a device.".to_owned());
     pod.exit_code = Some(-1);

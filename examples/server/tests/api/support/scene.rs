@@ -113,12 +113,14 @@ impl Scene {
                 body["tcpPorts"] = json!("22");
                 body["env"] = json!({ "A": "b" });
                 body["args"] = json!(["c"]);
+                body["idleStop"] = json!("1h");
                 body["stopAfter"] = json!("2h");
                 body["deleteAfter"] = json!("1d");
                 body
             }
             "startPod" => json!({ "acceptLoss": false }),
-            "stopPod" | "resetPricing" | "fixBalances" | "fixAdminBalances" | "forcePod" => {
+            "stopPod" | "beat" | "resetPricing" | "fixBalances" | "fixAdminBalances"
+            | "forcePod" => {
                 json!({})
             }
             "suspendUser" | "unsuspendUser" => json!({ "userId": self.ana.id }),
