@@ -1,5 +1,6 @@
 //! The answers have the fields that existing frontends read, with their types.
 
+use neuropod::store::EventQuery;
 use serde_json::{Value, json};
 
 use crate::support::{ANA, BEN, ROOT, Server, a_pod};
@@ -226,7 +227,8 @@ async fn services_carry_their_names_and_the_jupyter_token_once() {
     );
     let url = http[0]["url"].as_str().unwrap();
     assert_eq!(url.matches("?token=").count(), 1, "{url}");
-    assert_eq!(url.split("?token=").nth(1).unwrap().len(), 48, "{url}");
+    let secret = url.split("?token=").nth(1).unwrap();
+    assert_eq!(secret.len(), 48, "{url}");
     assert!(!http[1]["url"].as_str().unwrap().contains("token"));
     let tcp = &data["tcpServices"][0];
     is(tcp, SERVICE);
@@ -234,6 +236,22 @@ async fn services_carry_their_names_and_the_jupyter_token_once() {
         tcp["url"].as_str().unwrap().starts_with("tcp://localhost:"),
         "{tcp}"
     );
+    // Events are everybody's who may see them for as long as they are kept: none has it.
+    let stop = format!("/api/pods/{id}/stop");
+    server
+        .post(&stop)
+        .bearer(&token)
+        .json(&json!({}))
+        .send()
+        .await;
+    server.settle().await;
+    let all = EventQuery {
+        after: None,
+        limit: 1000,
+    };
+    let told = server.platform.store().events(&all).await.unwrap().events;
+    let told = serde_json::to_string(&told).unwrap();
+    assert!(told.contains(id) && !told.contains(secret), "{told}");
     assert_eq!(tcp["status"], "ready");
 }
 
