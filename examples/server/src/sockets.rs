@@ -5,6 +5,7 @@ mod arrived;
 mod asked;
 mod door;
 mod hall;
+mod head;
 mod payload;
 mod seat;
 mod usage;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::map_request;
 use socketioxide::SocketIo;
 
 use crate::App;
@@ -50,7 +52,9 @@ pub(crate) fn routes(app: App, config: &Config) -> (Router<App>, Sockets) {
     let hall = Hall::new(app, io.clone());
     door::open(&io, &hall);
     // Not as a layer: those of nested routers are not asked about addresses that no route has.
-    let router = Router::new().route_service("/socket.io/", service);
+    let router = Router::new()
+        .route_service("/socket.io/", service)
+        .layer(map_request(head::of_its_own));
     (router, Sockets(hall))
 }
 
