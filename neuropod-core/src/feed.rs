@@ -140,6 +140,16 @@ impl Feed {
         followers.read_to = Some(page.cursor);
     }
 
+    /// How many follow.
+    pub(crate) fn len(&self) -> u64 {
+        let followers = self.followers();
+        followers
+            .queues
+            .values()
+            .map(|queues| queues.len() as u64)
+            .sum()
+    }
+
     /// Whether somebody still follows; if not, the task that reads is to end.
     fn is_followed(&self) -> bool {
         let mut followers = self.followers();

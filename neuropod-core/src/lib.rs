@@ -21,6 +21,7 @@ mod farewell;
 #[cfg(feature = "testing")]
 pub mod fault;
 pub mod feed;
+pub mod figures;
 #[cfg(test)]
 mod fixture;
 mod forward;

@@ -34,6 +34,7 @@ pub(crate) async fn start(core: &Core) -> Result<()> {
 
 /// One piece of work.
 async fn work(core: &Core, work: &Claimed) {
+    let _counted = core.tally.pass(work.key());
     let result = match work.key() {
         WorkKey::Pod(id) => reconcile::pass(core, *id, work).await,
         WorkKey::Queue(product) => queue::pass(core, product, work).await,

@@ -17,7 +17,7 @@ mod verbs;
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::activity::Did;
 use crate::auth::Identity;
@@ -26,6 +26,7 @@ use crate::decide::CLOCK_SPREAD;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, NewEvent};
 use crate::feed::Feed;
+use crate::figures::Tally;
 use crate::id::{AccountId, Entropy, PodId, RunId};
 use crate::log::Hubs;
 use crate::metrics::Metrics;
@@ -83,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) idle: idle::Looks,
     pub(crate) hubs: Hubs,
     pub(crate) feed: Feed,
+    pub(crate) tally: Tally,
 }
 
 impl std::ops::Deref for Core {
@@ -186,7 +188,9 @@ impl Core {
             now: self.clock.now(),
             ..changes
         };
+        let began = Instant::now();
         let written = self.store.commit(&changes).await;
+        self.tally.committed(&changes, began, &written);
         // Whether or not it is known to be written.
         for account in money::accounts_of(&changes) {
             self.dry.forget_one(account);

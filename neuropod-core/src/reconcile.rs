@@ -442,6 +442,7 @@ pub(crate) async fn commit(
     }
     changes.pods.push(after.clone());
     core.commit(changes).await?;
+    core.tally.changed(before, &after);
     after.version += 1;
     Ok(after)
 }

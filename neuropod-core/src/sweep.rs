@@ -14,6 +14,7 @@ use crate::claimed::Claimed;
 use crate::decide::{Swept, last_seen};
 use crate::error::{ErrorKind, Result};
 use crate::event::{EventKind, NewEvent};
+use crate::figures::{Census, Counting};
 use crate::id::{PodId, RunKey};
 use crate::orchestrator::{Found, State};
 use crate::platform::Core;
@@ -49,6 +50,12 @@ async fn document(core: &Core) -> Result<Option<Document>> {
     core.store.document(KIND, BACKEND, core.clock.now()).await
 }
 
+/// What the last complete sweep has counted, if there was one.
+pub(crate) async fn census(core: &Core) -> Result<Option<Census>> {
+    let noted = document(core).await?;
+    Ok(noted.and_then(|d| serde_json::from_value::<Noted>(d.body).ok()?.census))
+}
+
 /// One sweep, and the work of it finished in its last commit.
 pub(crate) async fn pass(core: &Core, work: &Claimed) -> Result<()> {
     match sweep(core, work).await {
@@ -69,6 +76,8 @@ struct Noted {
     swept: Swept,
     #[serde(default)]
     probed: Probed,
+    #[serde(default)]
+    census: Option<Census>,
 }
 
 async fn sweep(core: &Core, work: &Claimed) -> Result<()> {
@@ -76,12 +85,13 @@ async fn sweep(core: &Core, work: &Claimed) -> Result<()> {
     let Noted {
         swept: before,
         probed,
+        ..
     } = document
         .as_ref()
         .and_then(|d| serde_json::from_value(d.body.clone()).ok())
         .unwrap_or_default();
     let rows_at = core.clock.now();
-    let mut alive = Alive::read(core).await?;
+    let (mut alive, mut counting) = Alive::read(core).await?;
     let vouched = Swept {
         rows_at,
         listed_at: core.clock.now(),
@@ -95,6 +105,9 @@ async fn sweep(core: &Core, work: &Claimed) -> Result<()> {
         alarm::tell(core, BACKEND, seen).await?;
     }
     let strangers = listed?;
+    if let Some(Backend::Answers(Some(capacity))) = &seen {
+        counting.devices(capacity);
+    }
     let probed = match seen {
         Some(Backend::Answers(Some(capacity))) => {
             let probed_at = vouched.listed_at;
@@ -117,7 +130,9 @@ async fn sweep(core: &Core, work: &Claimed) -> Result<()> {
         }
     }
     for (id, has_container) in strangers {
-        judge_stranger(core, id, has_container, &mut changes).await?;
+        if judge_stranger(core, id, has_container, &mut changes).await? {
+            counting.orphan();
+        }
     }
     // Last, since a list vouches for runs once its marks are on their rows.
     changes.documents.push(DocChange::Put(Document {
@@ -126,6 +141,7 @@ async fn sweep(core: &Core, work: &Claimed) -> Result<()> {
         body: serde_json::to_value(Noted {
             swept: vouched,
             probed,
+            census: Some(counting.end(rows_at)),
         })
         .map_err(|e| crate::Error::internal(e.to_string()))?,
         index: [None, None, None],
@@ -167,20 +183,21 @@ impl OpenRun {
 }
 
 impl Alive {
-    async fn read(core: &Core) -> Result<Self> {
+    async fn read(core: &Core) -> Result<(Self, Counting)> {
         let mut query = PodQuery {
             filter: PodFilter::Alive,
             after: None,
             limit: 1000,
         };
         let mut rows = BTreeMap::new();
+        let mut counting = Counting::default();
         loop {
             let page = core.store.pods(&query).await?;
-            let pods = page.items.iter();
+            let pods = page.items.iter().inspect(|pod| counting.pod(pod));
             rows.extend(pods.map(|pod| (pod.id, pod.run.as_ref().map(OpenRun::of))));
             query.after = page.next;
             if query.after.is_none() {
-                return Ok(Self(rows));
+                return Ok((Self(rows), counting));
             }
         }
     }
@@ -251,21 +268,24 @@ async fn judge_differing(
 }
 
 /// The row of such a pod tells what to do: a tombstone is purged, a live one looks for itself (its volume alone is no
-/// reason to), and of one without a row an administrator is told.
+/// reason to), and of one without a row an administrator is told. Answers whether it has none.
 async fn judge_stranger(
     core: &Core,
     id: PodId,
     has_container: bool,
     changes: &mut Changes,
-) -> Result<()> {
+) -> Result<bool> {
     let now = core.clock.now();
     match core.store.pod(id).await? {
-        Some(pod) if !pod.is_tombstone() && !has_container => {}
+        Some(pod) if !pod.is_tombstone() && !has_container => Ok(false),
         // Its own pass removes the stray, or purges what is left of a tombstone.
-        Some(_) => changes.wakes.push(Wake {
-            key: WorkKey::Pod(id),
-            at: now,
-        }),
+        Some(_) => {
+            changes.wakes.push(Wake {
+                key: WorkKey::Pod(id),
+                at: now,
+            });
+            Ok(false)
+        }
         None => {
             if core.first_report(id) {
                 warn!(pod = %id, "something on the backend carries our label but no row knows it; it is left alone");
@@ -280,9 +300,9 @@ async fn judge_stranger(
                     }),
                 });
             }
+            Ok(true)
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

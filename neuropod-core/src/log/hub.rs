@@ -120,6 +120,12 @@ impl Hubs {
         tokio::spawn(read(core.clone(), run, Arc::downgrade(&hub)));
         hub
     }
+
+    /// How many logs are read.
+    pub(crate) fn len(&self) -> u64 {
+        let hubs = self.0.lock().expect("no panic while held");
+        hubs.values().filter(|hub| hub.strong_count() > 0).count() as u64
+    }
 }
 
 impl Hub {

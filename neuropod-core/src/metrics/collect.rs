@@ -2,7 +2,7 @@
 //! nobody watches has no task, no timer and no entry.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,7 +13,8 @@ use super::history;
 use super::point::{Limits, Point, point};
 use super::ring::Ring;
 use crate::error::Result;
-use crate::id::{Entropy, PodId, RunId};
+use crate::figures::PodUsage;
+use crate::id::{Entropy, PodId, RunId, UserId};
 use crate::orchestrator::Usage;
 use crate::platform::Core;
 use crate::pod::Pod;
@@ -43,6 +44,7 @@ pub(crate) struct Metrics {
 struct Watched {
     latest: watch::Sender<Option<Arc<Point>>>,
     ring: Mutex<Ring>,
+    owner: OnceLock<UserId>,
     /// Somebody who asks again and again has asked last.
     asked: Mutex<Option<Instant>>,
 }
@@ -70,9 +72,21 @@ impl Metrics {
     }
 
     /// How many pods are measured now.
-    #[cfg(all(test, feature = "testing"))]
-    pub(crate) fn measured(&self) -> usize {
-        self.pods().len()
+    pub(crate) fn len(&self) -> u64 {
+        self.pods().len() as u64
+    }
+
+    /// What those use of which that is known.
+    pub(crate) fn usage(&self) -> Vec<PodUsage> {
+        let pods = self.pods();
+        let known = pods.iter().filter_map(|(pod, watched)| {
+            Some(PodUsage {
+                pod: *pod,
+                owner: *watched.owner.get()?,
+                latest: watched.latest.borrow().clone()?,
+            })
+        });
+        known.collect()
     }
 
     pub(crate) fn watch(&self, core: &Core, id: PodId) -> watch::Receiver<Option<Arc<Point>>> {
@@ -95,6 +109,7 @@ impl Metrics {
             let watched = Arc::new(Watched {
                 latest: watch::Sender::new(None),
                 ring: Mutex::default(),
+                owner: OnceLock::new(),
                 asked: Mutex::default(),
             });
             tokio::spawn(measure(core.clone(), id, Arc::clone(&watched)));
@@ -174,6 +189,9 @@ async fn measure(core: Core, id: PodId, watched: Arc<Watched>) {
         }
         if runs.is_none() {
             let row = core.store.pod(id).await.unwrap_or_default();
+            if let Some(row) = &row {
+                watched.owner.get_or_init(|| row.owner);
+            }
             let run = row.as_ref().and_then(started);
             runs = run.map(|(run, limits)| (run, limits, None));
         }

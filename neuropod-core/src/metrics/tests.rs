@@ -186,7 +186,7 @@ async fn a_pod_is_measured_once_a_second_however_many_watch_it_and_not_at_all_if
     let looked = looks(&scene);
     assert!((59..=62).contains(&looked), "{looked} looks in a minute");
     assert!(watches.iter().all(|watch| watch.latest().is_some()));
-    assert_eq!(scene.core().metrics.measured(), 1);
+    assert_eq!(scene.core().metrics.len(), 1);
 
     watches.clear();
     seconds(10).await;
@@ -197,7 +197,7 @@ async fn a_pod_is_measured_once_a_second_however_many_watch_it_and_not_at_all_if
         [""; 0],
         "no work for a pod that nobody watches"
     );
-    assert_eq!(scene.core().metrics.measured(), 0);
+    assert_eq!(scene.core().metrics.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use crate::believed::Believed;
 use crate::billing::Unmetered;
 use crate::error::Result;
 use crate::feed::Feed;
+use crate::figures::Tally;
 use crate::id::Entropy;
 use crate::log::Hubs;
 use crate::memory::{MemoryOrchestrator, MemoryStore};
@@ -113,6 +114,7 @@ impl PlatformBuilder {
             looks: Looks::default(),
             dry: Believed::default(),
             feed: Feed::default(),
+            tally: Tally::default(),
         }));
         seed(&core).await?;
         loops::start(&core).await?;
