@@ -19,6 +19,7 @@ mod limited;
 mod npm;
 mod outside;
 mod postgres;
+mod prometheus;
 mod pypi;
 mod readme;
 mod registry;

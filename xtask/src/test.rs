@@ -14,6 +14,7 @@ use crate::limited;
 use crate::npm;
 use crate::outside;
 use crate::postgres;
+use crate::prometheus;
 use crate::pypi;
 use crate::registry;
 use crate::shell;
@@ -84,6 +85,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     });
     let cluster = steps.part("Kubernetes cluster", || cluster(&folder, &space, consent));
     let registry = steps.part("image registry", || registry::provide(&folder));
+    let prometheus = steps.part("Prometheus", || prometheus::provide(&folder));
     let provider = steps.part("OpenID Connect provider", || {
         pypi::OIDC_PROVIDER.provide(consent)
     });
@@ -129,6 +131,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         suite.env("NEUROPOD_TEST_CONTAINERDS", cluster.containerds());
     }
     suite.envs(registry.map(|program| ("NEUROPOD_TEST_REGISTRY", program)));
+    suite.envs(prometheus.map(|folder| ("NEUROPOD_TEST_PROMETHEUS", folder)));
     suite.envs(provider.map(|program| ("NEUROPOD_TEST_OIDC_PROVIDER", program)));
     suite.envs(fuzzer.map(|program| ("NEUROPOD_TEST_SCHEMATHESIS", program)));
     suite.envs(lab.map(|()| ("NEUROPOD_TEST_JUPYTERLAB", jupyterlab::NAME)));

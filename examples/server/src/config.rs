@@ -152,6 +152,14 @@ pub struct Config {
     #[arg(long, env = "NEUROPOD_PING_TIMEOUT", default_value = "60s", value_parser = duration)]
     pub ping_timeout: Duration,
 
+    /// Who has this token may read `/metrics`, beside administrators: what Prometheus sends as its bearer token
+    #[arg(long, env = "NEUROPOD_METRICS_TOKEN", hide_env_values = true, value_parser = secret)]
+    pub metrics_token: Option<Secret>,
+
+    /// `/metrics` tells of each pod that is measured, with its id and its owner's; if not, of all together
+    #[arg(long, env = "NEUROPOD_METRICS_PODS", value_parser = BoolishValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true")]
+    pub metrics_pods: bool,
+
     /// How the log is written
     #[arg(long, env = "NEUROPOD_LOG", value_enum, default_value_t = LogFormat::Text)]
     pub log: LogFormat,
@@ -232,6 +240,12 @@ impl Config {
     pub(crate) fn database(&self) -> &str {
         let url = self.database_url.reveal();
         url.split(':').next().unwrap_or_default()
+    }
+
+    /// Who has it may read the figures. An empty one is none.
+    pub(crate) fn metrics_token(&self) -> Option<&Secret> {
+        let given = self.metrics_token.as_ref();
+        given.filter(|token| !token.reveal().is_empty())
     }
 
     /// Where the Docker engine is.

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use neuropod::id::{Entropy, Token};
 
 use crate::problem::Problem;
+use crate::traffic::Traffic;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE");
@@ -24,6 +25,7 @@ pub(crate) struct Edge {
     /// Answer only to host names of this machine: in development mode anybody signs in as anybody, so a page that
     /// points its own name at this machine must get nothing.
     pub(crate) local_only: bool,
+    pub(crate) traffic: Traffic,
 }
 
 /// The outermost layer.
@@ -87,11 +89,13 @@ pub(crate) async fn edge(State(edge): State<Edge>, request: Request, next: Next)
         .or_insert(HeaderValue::from_static(
             "default-src 'none'; frame-ancestors 'none'",
         ));
+    let (route, took) = (route.as_deref().unwrap_or("-"), started.elapsed());
+    edge.traffic.count(&method, route, response.status(), took);
     tracing::info!(
         %method,
-        route = route.as_deref().unwrap_or("-"),
+        route,
         status = response.status().as_u16(),
-        micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         request = id.to_str().unwrap_or("-"),
         "answered"
     );

@@ -19,6 +19,7 @@ mod edge;
 mod etag;
 mod events;
 mod export;
+mod exposition;
 mod google;
 mod health;
 mod idempotency;
@@ -32,6 +33,7 @@ mod pods;
 mod price_view;
 mod prices;
 mod problem;
+mod prometheus;
 mod rate;
 mod room;
 mod routes;
@@ -40,6 +42,7 @@ mod serve;
 mod sockets;
 mod status;
 mod templates;
+mod traffic;
 mod units;
 mod users;
 mod view;
@@ -51,7 +54,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use neuropod::pod::Resources;
+use neuropod::pod::{Resources, Secret};
 use neuropod::{Platform, Time};
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -64,7 +67,8 @@ pub use serve::{patient, serve};
 use edge::Edge;
 use problem::Problem;
 use room::Room;
-use sockets::Sockets;
+use sockets::{Seats, Sockets};
+use traffic::Traffic;
 
 /// What the handlers share. They are thin: the rules are the library's.
 #[derive(Debug, Clone)]
@@ -79,6 +83,12 @@ pub(crate) struct App {
     /// Where pods run on a cluster, if they do.
     namespace: Option<Arc<str>>,
     started: Instant,
+    /// Who has it may read the figures.
+    metrics_token: Option<Secret>,
+    /// Whether figures name pods and their owners.
+    metrics_pods: bool,
+    traffic: Traffic,
+    seats: Seats,
     /// Whether what stays open is to end.
     ending: watch::Receiver<bool>,
 }
@@ -138,11 +148,16 @@ pub fn router_with_open(platform: Platform, config: &Config) -> (Router, Open) {
         database: config.database().into(),
         namespace: config.namespace().map(Into::into),
         started: Instant::now(),
+        metrics_token: config.metrics_token().cloned(),
+        metrics_pods: config.metrics_pods,
+        traffic: Traffic::default(),
+        seats: Seats::default(),
         ending,
     };
     let edge = Edge {
         origins: config.origins().into(),
         local_only: config.dev && !config.dev_exposed,
+        traffic: app.traffic.clone(),
     };
     let (waiting, sockets) = sockets::routes(app.clone(), config);
     let router = routes

@@ -50,9 +50,10 @@ impl Places {
     }
 }
 
-/// Lets a request in if there is a place. Whether the server is alive can be asked of a full one too.
+/// Lets a request in if there is a place. A full one can be asked too whether it is alive, and how it is.
 pub(crate) async fn enter(State(room): State<Room>, request: Request, next: Next) -> Response {
-    if request.uri().path().ends_with("/healthz") {
+    let path = request.uri().path();
+    if path.ends_with("/healthz") || path == "/metrics" {
         return next.run(request).await;
     }
     match room.0.take().await {

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::docs::docs;
 use crate::{
     App, account, admin, ask, billing, catalogue, events, export, google, health, logs, metrics,
-    openapi, pods, prices, status, templates, users,
+    openapi, pods, prices, prometheus, status, templates, users,
 };
 
 /// The routes, the document among them.
@@ -42,6 +42,7 @@ fn operations(development: bool) -> OpenApiRouter<App> {
     routes
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+        .routes(routes!(prometheus::figures))
         .routes(routes!(health::health))
         .routes(routes!(health::public_status))
         .routes(routes!(status::status))

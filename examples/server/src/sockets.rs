@@ -11,6 +11,7 @@ mod seat;
 mod usage;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -35,6 +36,20 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Everybody who is connected to one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Sockets(Arc<Hall>);
+
+/// How many of them there are.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seats(Arc<AtomicU64>);
+
+impl Seats {
+    pub(crate) fn load(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn are(&self, taken: usize) {
+        self.0.store(taken as u64, Ordering::Relaxed);
+    }
+}
 
 /// What serves them, to be added to the routes outside of whatever limits how long or how many requests may take: a poll
 /// waits for the next event.

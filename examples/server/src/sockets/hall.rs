@@ -93,6 +93,13 @@ impl Hall {
         self.seats.lock().expect("no panic while held")
     }
 
+    /// Changes who sits, and tells how many do.
+    fn seat(&self, change: impl FnOnce(&mut HashMap<Sid, (SocketRef, Arc<Seat>)>)) {
+        let mut seats = self.seats();
+        change(&mut seats);
+        self.app.seats.are(seats.len());
+    }
+
     pub(super) fn measured(&self) -> MutexGuard<'_, HashSet<PodId>> {
         self.measured.lock().expect("no panic while held")
     }
@@ -104,8 +111,9 @@ impl Hall {
     /// Takes a socket in, once events are followed. Answers whether it is still there.
     pub(super) async fn enter(self: &Arc<Self>, socket: &SocketRef, seat: &Arc<Seat>) -> bool {
         let begins = !self.begun.swap(true, Ordering::AcqRel);
-        self.seats()
-            .insert(socket.id, (socket.clone(), Arc::clone(seat)));
+        self.seat(|seats| {
+            seats.insert(socket.id, (socket.clone(), Arc::clone(seat)));
+        });
         if begins {
             tokio::spawn(run(Arc::clone(self)));
         }
@@ -120,7 +128,9 @@ impl Hall {
     }
 
     pub(super) fn leave(&self, socket: &SocketRef) {
-        self.seats().remove(&socket.id);
+        self.seat(|seats| {
+            seats.remove(&socket.id);
+        });
     }
 
     /// Sends something to one socket. One that has no room for it is over: nothing is left out silently.

@@ -18,6 +18,7 @@ enum May {
 const ROWS: &[(&str, May, u16)] = &[
     ("alive", May::Anybody, 200),
     ("ready", May::Anybody, 200),
+    ("figures", May::Admins, 200),
     ("health", May::Anybody, 200),
     ("status", May::Admins, 200),
     ("publicStatus", May::Anybody, 200),

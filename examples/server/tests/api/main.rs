@@ -19,6 +19,7 @@ mod openapi;
 mod original;
 mod people;
 mod program;
+mod prometheus;
 mod provider;
 mod replicas;
 mod restart;

@@ -25,7 +25,8 @@ use futures::{FutureExt, StreamExt};
 use neuropod::auth::Sessions;
 use neuropod::billing::{Prepaid, Unmetered};
 use neuropod::memory::{Behaviour, MemoryOrchestrator, MemoryStore};
-use neuropod::orchestrator::Usage;
+use neuropod::orchestrator::{Device, GpuUsage, Usage};
+use neuropod::store::{Changes, Wake, WorkKey};
 use neuropod::time::SystemClock;
 use neuropod::{Auth, Billing, Clock, Platform, Store};
 use neuropod_server::{Bills, Config, router};
@@ -74,20 +75,33 @@ impl Server {
 
     pub(crate) async fn with(arguments: &[&str]) -> Self {
         let arguments = [&["--admin-emails", ROOT], arguments].concat();
-        Self::over(Arc::new(MemoryStore::new()), &arguments).await
+        Self::over(Arc::new(MemoryStore::new()), None, &arguments).await
+    }
+
+    /// In development mode, with a GPU.
+    pub(crate) async fn with_gpu(arguments: &[&str]) -> Self {
+        let arguments = [&["--admin-emails", ROOT, "--dev"], arguments].concat();
+        let gpu = Device {
+            id: "GPU-0".into(),
+            product: "NVIDIA GeForce RTX 4050".to_owned(),
+            memory_mib: 6_141,
+            healthy: true,
+        };
+        Self::over(Arc::new(MemoryStore::new()), Some(gpu), &arguments).await
     }
 
     /// Another server over the same store.
     pub(crate) async fn beside(&self, arguments: &[&str]) -> Self {
-        Self::over(Arc::clone(self.platform.store()), arguments).await
+        Self::over(Arc::clone(self.platform.store()), None, arguments).await
     }
 
-    async fn over(store: Arc<dyn Store>, arguments: &[&str]) -> Self {
+    async fn over(store: Arc<dyn Store>, gpu: Option<Device>, arguments: &[&str]) -> Self {
         let common = ["neuropod-server", "--jwt-secret", SECRET];
         let config = Config::try_parse_from([&common[..], arguments].concat()).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let sessions = Arc::new(sessions(&config, &store, &clock));
         let engine = MemoryOrchestrator::builder()
+            .devices(gpu)
             .image(
                 "demo",
                 Behaviour {
@@ -97,6 +111,13 @@ impl Server {
                         memory_bytes: Some(32 << 20),
                         ..Usage::default()
                     },
+                    ..Behaviour::default()
+                },
+            )
+            .image(
+                "busy",
+                Behaviour {
+                    usage: busy(),
                     ..Behaviour::default()
                 },
             )
@@ -133,6 +154,22 @@ impl Server {
     /// Works until nothing is due.
     pub(crate) async fn settle(&self) {
         self.platform.run_until_idle().await.unwrap();
+    }
+
+    /// Lists the backend as a whole, now.
+    pub(crate) async fn sweep(&self) {
+        let now = self.platform.clock().now();
+        let sweep = Wake {
+            key: WorkKey::Sweep("default".to_owned()),
+            at: now,
+        };
+        let changes = Changes {
+            now,
+            wakes: vec![sweep],
+            ..Changes::default()
+        };
+        self.platform.store().commit(&changes).await.unwrap();
+        self.settle().await;
     }
 
     /// Asks who a token's owner is until that is refused, which takes a second at most.
@@ -214,6 +251,22 @@ impl Server {
             .await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.json()["data"]["podId"].as_str().unwrap().to_owned()
+    }
+}
+
+/// What a pod uses of which all is known.
+fn busy() -> Usage {
+    Usage {
+        cpu_milli: Some(500),
+        memory_bytes: Some(32 << 20),
+        disk_bytes: Some(1 << 20),
+        gpus: vec![GpuUsage {
+            percent: Some(40),
+            memory_bytes: Some(1 << 30),
+            milliwatts: Some(90_500),
+            ..GpuUsage::unknown("GPU-0".into())
+        }],
+        ..Usage::default()
     }
 }
 
