@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, info_span, warn};
 
 use crate::claimed::{Claimed, UnderWay};
 use crate::error::Result;
@@ -35,13 +35,16 @@ pub(crate) async fn start(core: &Core) -> Result<()> {
 /// One piece of work.
 async fn work(core: &Core, work: &Claimed) {
     let _counted = core.tally.pass(work.key());
-    let result = match work.key() {
-        WorkKey::Pod(id) => reconcile::pass(core, *id, work).await,
-        WorkKey::Queue(product) => queue::pass(core, product, work).await,
-        WorkKey::Sweep(_) => sweep::pass(core, work).await,
-        WorkKey::Account(account) => accounts::pass(core, account, work).await,
+    let pass = async {
+        match work.key() {
+            WorkKey::Pod(id) => reconcile::pass(core, *id, work).await,
+            WorkKey::Queue(product) => queue::pass(core, product, work).await,
+            WorkKey::Sweep(_) => sweep::pass(core, work).await,
+            WorkKey::Account(account) => accounts::pass(core, account, work).await,
+        }
     };
-    if let Err(error) = result {
+    let span = info_span!("pass", key = %work.key());
+    if let Err(error) = pass.instrument(span).await {
         // The lease runs out, and somebody takes it up again.
         warn!(key = %work.key(), %error, "work was not finished");
     }

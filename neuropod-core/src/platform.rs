@@ -19,6 +19,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tracing::{Instrument, info_span};
+
 use crate::activity::Did;
 use crate::auth::Identity;
 use crate::believed::Believed;
@@ -189,7 +191,8 @@ impl Core {
             ..changes
         };
         let began = Instant::now();
-        let written = self.store.commit(&changes).await;
+        let written = self.store.commit(&changes);
+        let written = written.instrument(info_span!("commit")).await;
         self.tally.committed(&changes, began, &written);
         // Whether or not it is known to be written.
         for account in money::accounts_of(&changes) {

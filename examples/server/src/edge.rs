@@ -8,8 +8,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use neuropod::id::{Entropy, Token};
+use tracing::Instrument;
 
 use crate::problem::Problem;
+use crate::traces;
 use crate::traffic::Traffic;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -46,6 +48,7 @@ pub(crate) async fn edge(State(edge): State<Edge>, request: Request, next: Next)
         .extensions()
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
+    let span = traces::of_request(&method, route.as_deref(), &id, request.headers());
 
     let mut response = if edge.local_only && !is_local(request.headers()) {
         let message = "In development mode this server answers to localhost only.";
@@ -56,7 +59,7 @@ pub(crate) async fn edge(State(edge): State<Edge>, request: Request, next: Next)
         let message = "Pages of this origin may not change anything here.";
         Problem::new(StatusCode::FORBIDDEN, "forbidden", message).into_response()
     } else {
-        next.run(request).await
+        next.run(request).instrument(span.clone()).await
     };
 
     let headers = response.headers_mut();
@@ -91,6 +94,7 @@ pub(crate) async fn edge(State(edge): State<Edge>, request: Request, next: Next)
         ));
     let (route, took) = (route.as_deref().unwrap_or("-"), started.elapsed());
     edge.traffic.count(&method, route, response.status(), took);
+    traces::answered(&span, response.status());
     tracing::info!(
         %method,
         route,

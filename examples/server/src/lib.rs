@@ -42,6 +42,7 @@ mod serve;
 mod sockets;
 mod status;
 mod templates;
+mod traces;
 mod traffic;
 mod units;
 mod users;
@@ -63,6 +64,7 @@ pub use config::{Backend, Bills, Cluster, Config, Exposed, Google, LogFormat};
 pub use ledger::{Command, Ledger, examine};
 pub use seed::seed;
 pub use serve::{patient, serve};
+pub use traces::Traces;
 
 use edge::Edge;
 use problem::Problem;

@@ -26,4 +26,5 @@ mod restart;
 mod shapes;
 mod sockets;
 mod support;
+mod traces;
 mod wrong_fields;
