@@ -137,7 +137,8 @@ fn the_example_names_every_variable() {
     let read: BTreeSet<&str> = command
         .get_arguments()
         .filter_map(|a| a.get_env()?.to_str())
-        .chain(["RUST_LOG"])
+        // Of the libraries that read them.
+        .chain(["RUST_LOG", "OTEL_EXPORTER_OTLP_ENDPOINT"])
         .collect();
     assert_eq!(named, read);
 }
